@@ -1,0 +1,102 @@
+// operator new and delete, every form.
+//
+// What must happen without memory (the new-handler, std::bad_alloc) is the C++ runtime's, which this library does not
+// need: its functions are weak here and found in the program's own runtime when it has one.
+#include <cerrno>
+#include <cstddef>
+#include <new>
+
+#include "heap/fast_path.hpp"
+#include "interpose/export.hpp"
+#include "os/os.hpp"
+
+namespace heap = lanes::heap;
+
+namespace std {
+// From the program's libstdc++ or libc++, if it has one.
+[[gnu::weak]] new_handler get_new_handler() noexcept;
+[[gnu::weak, noreturn]] void __throw_bad_alloc();
+}  // namespace std
+
+namespace {
+
+constexpr std::size_t no_align = 0;
+
+void* attempt(std::size_t bytes, std::size_t align) {
+    return align == no_align ? heap::allocate(bytes) : heap::allocate_aligned(align, bytes);
+}
+
+// Calls the new-handler until there is memory or there is no handler. Null then.
+void* ask_handlers(std::size_t bytes, std::size_t align) {
+    while (&std::get_new_handler != nullptr) {
+        std::new_handler handler = std::get_new_handler();
+        if (handler == nullptr) break;
+        handler();
+        if (void* block = attempt(bytes, align)) return block;
+    }
+    errno = ENOMEM;
+    return nullptr;
+}
+
+[[gnu::cold, gnu::noinline]] void* new_failed(std::size_t bytes, std::size_t align) {
+    if (void* block = ask_handlers(bytes, align)) return block;
+    if (&std::__throw_bad_alloc != nullptr) std::__throw_bad_alloc();
+    lanes::os::die();   // no C++ runtime, so nobody could catch it
+}
+
+[[gnu::noinline]] void* new_slow(std::size_t bytes) {
+    void* block = heap::allocate_slow(bytes);
+    return LANES_LIKELY(block != nullptr) ? block : new_failed(bytes, no_align);
+}
+
+void* new_or_throw(std::size_t bytes) { return heap::allocate<new_slow>(bytes); }
+void* new_or_throw(std::size_t bytes, std::align_val_t align) {
+    void* block = heap::allocate_aligned(static_cast<std::size_t>(align), bytes);
+    return LANES_LIKELY(block != nullptr) ? block : new_failed(bytes, static_cast<std::size_t>(align));
+}
+
+// A handler may throw, which ends a program inside a noexcept function; that is what the standard asks for here too.
+void* new_or_null(std::size_t bytes, std::size_t align) {
+    void* block = attempt(bytes, align);
+    return LANES_LIKELY(block != nullptr) ? block : ask_handlers(bytes, align);
+}
+
+[[gnu::noinline]] void delete_sized(void* block, std::size_t bytes, std::size_t align) {
+    if (heap::size_matches(block, bytes, align)) heap::release(block);
+}
+
+// The common case of a sized delete in the instructions of a plain one: the lane's class is beside what it reads anyway.
+[[gnu::always_inline]] inline void delete_sized(void* block, std::size_t bytes) {
+    lanes::ground::slice_record* lane = lanes::ground::find(block);
+    if (LANES_LIKELY(lane != nullptr && bytes <= lanes::base::small_max &&
+                     lane->size_class == (bytes + lanes::base::alignment - 1) / lanes::base::alignment)) {
+        return heap::release(block);
+    }
+    delete_sized(block, bytes, no_align);
+}
+
+}  // namespace
+
+// clang-format off
+LANES_EXPORT void* operator new(std::size_t n) { return new_or_throw(n); }
+LANES_EXPORT void* operator new[](std::size_t n) { return new_or_throw(n); }
+LANES_EXPORT void* operator new(std::size_t n, std::align_val_t a) { return new_or_throw(n, a); }
+LANES_EXPORT void* operator new[](std::size_t n, std::align_val_t a) { return new_or_throw(n, a); }
+LANES_EXPORT void* operator new(std::size_t n, const std::nothrow_t&) noexcept { return new_or_null(n, no_align); }
+LANES_EXPORT void* operator new[](std::size_t n, const std::nothrow_t&) noexcept { return new_or_null(n, no_align); }
+LANES_EXPORT void* operator new(std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept { return new_or_null(n, static_cast<std::size_t>(a)); }
+LANES_EXPORT void* operator new[](std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept { return new_or_null(n, static_cast<std::size_t>(a)); }
+
+LANES_EXPORT void operator delete(void* p) noexcept { heap::release(p); }
+LANES_EXPORT void operator delete[](void* p) noexcept { heap::release(p); }
+LANES_EXPORT void operator delete(void* p, const std::nothrow_t&) noexcept { heap::release(p); }
+LANES_EXPORT void operator delete[](void* p, const std::nothrow_t&) noexcept { heap::release(p); }
+LANES_EXPORT void operator delete(void* p, std::align_val_t) noexcept { heap::release(p); }
+LANES_EXPORT void operator delete[](void* p, std::align_val_t) noexcept { heap::release(p); }
+LANES_EXPORT void operator delete(void* p, std::align_val_t, const std::nothrow_t&) noexcept { heap::release(p); }
+LANES_EXPORT void operator delete[](void* p, std::align_val_t, const std::nothrow_t&) noexcept { heap::release(p); }
+LANES_EXPORT void operator delete(void* p, std::size_t n) noexcept { delete_sized(p, n); }
+LANES_EXPORT void operator delete[](void* p, std::size_t n) noexcept { delete_sized(p, n); }
+LANES_EXPORT void operator delete(void* p, std::size_t n, std::align_val_t a) noexcept { delete_sized(p, n, static_cast<std::size_t>(a)); }
+LANES_EXPORT void operator delete[](void* p, std::size_t n, std::align_val_t a) noexcept { delete_sized(p, n, static_cast<std::size_t>(a)); }
+// clang-format on

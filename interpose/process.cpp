@@ -1,0 +1,48 @@
+// The life of a process that runs on lanes: its settings, its end, its optional scavenger thread.
+#include <pthread.h>
+#include <signal.h>
+
+#include "heap/heap.hpp"
+#include "observe/process_stats.hpp"
+#include "observe/start.hpp"
+#include "os/os.hpp"
+
+namespace lanes::heap {
+
+bool read_settings(settings& s) { return observe::start_process(s); }
+void process_was_forked() { observe::begin_stats_in_child(); }
+
+}  // namespace lanes::heap
+
+namespace {
+
+using lanes::observe::option_id;
+
+// Off by default: a preloaded library starts no thread unasked. A fork does not take it along.
+void* scavenge(void*) {
+    for (;;) {
+        lanes::os::sleep_ms(lanes::observe::options()[option_id::scavenger_ms]);
+        lanes::heap::trim(0);
+    }
+}
+
+void start_scavenger() {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);   // its thread takes none of the program's signals
+    pthread_t thread;
+    if (pthread_create(&thread, nullptr, scavenge, nullptr) == 0) pthread_detach(thread);
+    pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+[[gnu::constructor]] void constructed() {
+    if (!lanes::heap::start()) return;
+    if (lanes::observe::options()[option_id::scavenger_ms] != 0) start_scavenger();
+}
+
+// The heap itself is never torn down: destructors of others still use it.
+[[gnu::destructor]] void destroyed() {
+    if (!lanes::heap::disabled() && lanes::observe::options()[option_id::summary] != 0) lanes::observe::print_summary();
+}
+
+}  // namespace

@@ -1,0 +1,255 @@
+// Reservation, and runs of slices taken and given.
+#include "ground/ground.hpp"
+
+#include "base/stats_page.hpp"
+#include "ground/state.hpp"
+#include "os/os.hpp"
+
+namespace lanes::ground {
+
+constinit slice_table table{};
+constinit ground_state state{};
+constinit slice_map free_map{};
+constinit slice_map dirty_map{};
+
+namespace {
+
+constexpr std::size_t guard_bytes = slice_bytes;
+constexpr std::size_t heaps_bytes = std::size_t{256} << 20;           // 65536 thread heaps
+constexpr std::size_t heaps_step = 32 * 1024;
+constexpr std::size_t grow_least = std::size_t{4} << 20;              // bytes committed at a time, at least
+constexpr std::size_t grow_most = std::size_t{64} << 20;              // and at most, unless one request is larger
+constexpr std::size_t whole_least = std::size_t{8} << 30;             // a smaller reservation is not worth holding whole
+constexpr std::size_t piece_bytes = std::size_t{64} << 20;            // address space taken at a time when it is scarce
+constexpr std::size_t regret_most = std::size_t{64} << 20;
+constexpr std::uint32_t regret_least_run = 4;                         // slices; lanes cost more to fill than to fault in
+
+std::size_t round_up(std::size_t n, std::size_t step) { return (n + step - 1) / step * step; }
+
+// Commits whole pages that cover [from, to).
+bool commit(std::uintptr_t from, std::uintptr_t to) {
+    std::size_t page = os::page_bytes();
+    from = from / page * page;
+    to = round_up(to, page);
+    return from == to || os::commit(reinterpret_cast<void*>(from), to - from);
+}
+
+std::uintptr_t slice_address(slice_index s) { return table.base + (std::uintptr_t{s} << slice_shift); }
+
+void note_peak() {
+    using namespace base;
+    std::uint64_t now = (std::uint64_t{state.used_slices} + state.dirty_slices) << slice_shift;
+    if (now > value(stats->peak_bytes)) stats->peak_bytes.store(now, std::memory_order_relaxed);
+    stats->dirty_bytes.store(std::uint64_t{state.dirty_slices} << slice_shift, std::memory_order_relaxed);
+}
+
+// One reservation for everything. The records of all slices come with it, so that any address inside has one.
+bool reserve_whole(std::size_t bytes) {
+    std::size_t slices = bytes >> slice_shift;
+    std::size_t records = slices * sizeof(slice_record);
+    std::size_t total = guard_bytes + heaps_bytes + guard_bytes + records + guard_bytes + bytes + slice_bytes;
+    auto at = reinterpret_cast<std::uintptr_t>(os::reserve(total, nullptr));
+    if (at == 0) return false;
+    std::uintptr_t heaps = at + guard_bytes;
+    std::uintptr_t first_record = round_up(heaps + heaps_bytes + guard_bytes, os::page_bytes());
+    table.records = reinterpret_cast<slice_record*>(first_record);
+    table.base = round_up(first_record + records + guard_bytes, slice_bytes);
+    state.window = static_cast<slice_index>(slices);
+    state.heaps = state.heaps_committed = reinterpret_cast<std::byte*>(heaps);
+    state.heaps_end = state.heaps + heaps_bytes;
+    base::stats->reserved_bytes.store(total, std::memory_order_relaxed);
+    return true;
+}
+
+// Address space is scarce (RLIMIT_AS): reserve nothing but the table, for a window around where the kernel maps next;
+// slices are mapped in pieces, as needed, wherever in the window the kernel puts them.
+bool reserve_window() {
+    void* probe = os::map(slice_bytes);
+    if (probe == nullptr) return false;
+    os::unmap(probe, slice_bytes);
+    for (std::size_t window = std::size_t{256} << 30; window >= (std::size_t{256} << 20); window /= 4) {
+        std::size_t slices = window >> slice_shift;
+        std::size_t records = round_up(slices * sizeof(slice_record), slice_bytes);
+        std::size_t heaps = std::size_t{1} << 20;
+        void* metadata = os::reserve(guard_bytes + heaps + guard_bytes + records + guard_bytes, nullptr);
+        if (metadata == nullptr) continue;
+        auto at = reinterpret_cast<std::uintptr_t>(metadata) + guard_bytes;
+        state.heaps = state.heaps_committed = reinterpret_cast<std::byte*>(at);
+        state.heaps_end = state.heaps + heaps;
+        table.records = reinterpret_cast<slice_record*>(at + heaps + guard_bytes);
+        if (!commit(at + heaps + guard_bytes, at + heaps + guard_bytes + records)) return false;
+        // The kernel maps downwards from here, and upwards only when it has run out below.
+        std::uintptr_t top = round_up(reinterpret_cast<std::uintptr_t>(probe), slice_bytes) + window / 8;
+        table.base = top > window ? top - window : slice_bytes;
+        state.window = static_cast<slice_index>(slices);
+        state.frontier = state.window;
+        state.lowest_free = state.window;
+        state.piecewise = true;
+        table.limit = window;
+        base::stats->reserved_bytes.store(heaps + records, std::memory_order_relaxed);
+        return true;
+    }
+    return false;
+}
+
+void add_free(slice_index first, std::uint32_t n) {
+    free_map.set(first, n);
+    state.free_slices += n;
+    if (first < state.lowest_free) state.lowest_free = first;
+}
+
+// Scarce address space: maps a piece of at least n slices, anywhere in the window.
+bool grow_piecewise(std::uint32_t n) {
+    std::size_t needed = (std::size_t{n} + 1) << slice_shift;   // one more, to align
+    for (std::size_t bytes = needed > piece_bytes ? needed : piece_bytes;; bytes = bytes / 2 > needed ? bytes / 2 : needed) {
+        if (void* at = os::map(bytes)) {
+            std::uintptr_t from = round_up(reinterpret_cast<std::uintptr_t>(at), slice_bytes);
+            std::uintptr_t to = (reinterpret_cast<std::uintptr_t>(at) + bytes) / slice_bytes * slice_bytes;
+            if (from < table.base + slice_bytes || to > table.base + table.limit) {
+                os::unmap(at, bytes);
+                return false;
+            }
+            base::count(base::stats->committed_bytes, to - from);
+            base::count(base::stats->reserved_bytes, bytes);
+            add_free(static_cast<slice_index>((from - table.base) >> slice_shift),
+                     static_cast<std::uint32_t>((to - from) >> slice_shift));
+            return true;
+        }
+        if (bytes == needed) return false;
+    }
+}
+
+// Commits slices behind the frontier until at least n lie there in one free run aligned to `align`.
+bool grow(std::uint32_t n, std::uint32_t align) {
+    if (state.piecewise) return grow_piecewise(n + align - 1);
+    slice_index free_from = state.frontier;   // the free run that touches the frontier counts
+    while (free_from > 0 && free_map.test(free_from - 1)) --free_from;
+    if (free_from == 0) free_from = 1;
+    std::uint64_t end = std::uint64_t{free_from} + align - 1 + n;
+    std::size_t wanted = (std::size_t{state.frontier} << slice_shift) / 8;
+    wanted = wanted < grow_least ? grow_least : wanted > grow_most ? grow_most : wanted;
+    for (std::uint64_t target = state.frontier + (wanted >> slice_shift);; target = end) {
+        if (target < end) target = end;
+        if (target > state.window) target = state.window;
+        if (target < end) return false;
+        auto to = static_cast<slice_index>(target);
+        bool records = commit(reinterpret_cast<std::uintptr_t>(record_of(state.frontier)),
+                              reinterpret_cast<std::uintptr_t>(record_of(to)));
+        if (records && commit(slice_address(state.frontier), slice_address(to))) {
+            base::count(base::stats->committed_bytes, std::uint64_t{to - state.frontier} << slice_shift);
+            slice_index first = state.frontier == 0 ? 1 : state.frontier;
+            state.frontier = to;
+            add_free(first, to - first);
+            __atomic_store_n(&table.limit, std::uintptr_t{to} << slice_shift, __ATOMIC_RELEASE);
+            return true;
+        }
+        if (target == end) return false;
+    }
+}
+
+// The lowest free run of n slices, aligned; 0 when there is none.
+slice_index find_free(std::uint32_t n, std::uint32_t align) {
+    slice_index end = state.frontier;
+    slice_index at = free_map.next_set(state.lowest_free, end);
+    state.lowest_free = at;
+    slice_index bias = static_cast<slice_index>(table.base >> slice_shift) & (align - 1);
+    while (at < end) {
+        slice_index aligned = ((at + bias + align - 1) & ~(align - 1)) - bias;
+        slice_index stop = free_map.next_clear(at, end);
+        if (aligned < stop && stop - aligned >= n) return aligned;
+        at = free_map.next_set(stop, end);
+    }
+    return 0;
+}
+
+// Marks [first, first + n) used; all of it is free. Returns whether it reads as zero.
+bool use(slice_index first, std::uint32_t n) {
+    std::uint32_t dirty = dirty_map.count(first, n);
+    free_map.clear(first, n);
+    state.free_slices -= n;
+    if (dirty > 0) {
+        dirty_map.clear(first, n);
+        state.dirty_slices -= dirty;
+    }
+    state.used_slices += n;
+    if (n >= regret_least_run && state.purged_lately > 0) {
+        std::uint32_t regret = n - dirty < state.purged_lately ? n - dirty : state.purged_lately;
+        state.purged_lately -= regret;
+        state.regret_slices += regret;
+        if (state.regret_slices > regret_most >> slice_shift) state.regret_slices = regret_most >> slice_shift;
+    }
+    note_peak();
+    return dirty == 0;
+}
+
+}  // namespace
+
+bool start(const settings& s) {
+    os::guard held(state.lock);
+    if (table.records != nullptr) return true;
+    state.limits = s;
+    std::size_t most = std::size_t{slices_max} << slice_shift;
+    for (std::size_t bytes = s.reserve_bytes < most ? s.reserve_bytes : most; bytes >= whole_least; bytes /= 4) {
+        if (reserve_whole(bytes)) return true;
+    }
+    return reserve_window();
+}
+
+run take(std::uint32_t slices, std::uint32_t align) {
+    os::guard held(state.lock);
+    slice_index first = find_free(slices, align);
+    if (first == 0 && grow(slices, align)) first = find_free(slices, align);
+    if (first == 0) return {};
+    return {first, use(first, slices)};
+}
+
+void give(slice_index first, std::uint32_t slices, bool dirty) {
+    os::guard held(state.lock);
+    add_free(first, slices);
+    state.used_slices -= slices;
+    if (dirty) {
+        dirty_map.set(first, slices);
+        state.dirty_slices += slices;
+        std::uint32_t budget = budget_slices();
+        // A quarter below the budget, so that one pass makes room for many frees and its runs are long.
+        if (state.dirty_slices > budget) purge_down_to(budget - budget / 4);
+    }
+    note_peak();
+}
+
+bool extend(slice_index first, std::uint32_t slices, std::uint32_t wanted, bool& zero) {
+    os::guard held(state.lock);
+    slice_index from = first + slices;
+    std::uint32_t more = wanted - slices;
+    if (from == state.frontier && !state.piecewise && !grow(more, 1)) return false;
+    if (from >= state.frontier || free_map.next_clear(from, state.frontier) - from < more) {
+        // The free run may end at the frontier: then the rest can still be committed.
+        if (state.piecewise || from >= state.frontier || free_map.next_clear(from, state.frontier) != state.frontier) return false;
+        if (!grow(more, 1) || free_map.next_clear(from, state.frontier) - from < more) return false;
+    }
+    zero = use(from, more);
+    return true;
+}
+
+void* heap_memory() {
+    os::guard held(state.lock);
+    if (state.heaps == state.heaps_committed) {
+        if (state.heaps == state.heaps_end || !os::commit(state.heaps, heaps_step)) return nullptr;
+        state.heaps_committed += heaps_step;
+    }
+    void* memory = state.heaps;
+    state.heaps += heap_bytes;
+    base::count(base::stats->metadata_bytes, heap_bytes);
+    return memory;
+}
+
+slice_index frontier() {
+    os::guard held(state.lock);
+    return state.frontier;
+}
+
+void before_fork() { state.lock.lock(); }
+void after_fork_in_parent() { state.lock.unlock(); }
+void after_fork_in_child() { state.lock.reset(); }
+
+}  // namespace lanes::ground

@@ -1,0 +1,91 @@
+// ground: the reserved address space, the slice table, free runs of slices, and what goes back to the system.
+//
+// Owns: the reservation, the slice records' memory, the maps of free and of dirty slices, the memory of thread heaps.
+// May call: os, base. Knows nothing of lanes beyond the record that describes them.
+//
+// Layout of the reservation, low to high, a guard page or more between any two parts:
+//
+//     | guard | thread heaps | guard | slice records | guard | slice 0 (never used) | slice 1 | slice 2 | ...
+//
+// Invariants, under the ground lock:
+//  - a slice is in use, or free (bit in `free`), or beyond the frontier (never handed out, not committed);
+//  - a free slice is dirty (bit in `dirty`) or reads as zero;
+//  - the record of a free slice has kind none and owner null;
+//  - slices are handed out from the lowest address that fits, and purged from the highest, so what is used stays
+//    together and what is given back is what would be used last.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "base/racy.hpp"
+#include "ground/slice.hpp"
+
+namespace lanes::ground {
+
+// What the fast path needs to find a record: written once, then only `limit` grows.
+struct slice_table {
+    std::uintptr_t base;      // address of slice 0
+    std::uintptr_t limit;     // bytes from base whose records may be read; 0 before the start
+    slice_record* records;
+};
+[[gnu::visibility("hidden")]] extern constinit slice_table table;   // hidden: read without going through the GOT
+
+inline slice_record* record_of(slice_index s) { return table.records + s; }
+inline slice_index index_of(const slice_record* r) { return static_cast<slice_index>(r - table.records); }
+inline std::byte* address_of(slice_index s) {
+    return reinterpret_cast<std::byte*>(table.base + (std::uintptr_t{s} << slice_shift));
+}
+inline std::byte* address_of(const slice_record* r) { return address_of(index_of(r)); }
+
+// The record of the slice that holds `p`; null when p lies outside the ground.
+inline slice_record* find(const void* p) {
+    std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(p) - table.base;
+    if (offset >= base::read_racy(table.limit)) return nullptr;
+    return table.records + (offset >> slice_shift);
+}
+
+struct settings {
+    std::size_t reserve_bytes;
+    std::size_t purge_budget_bytes;   // free memory that may stay dirty, at least
+    std::size_t purge_share;          // or one part in this many of what is in use, if that is more
+};
+
+// Reserves address space. Called once, before anything else; false when the system has none to give.
+bool start(const settings&);
+
+// A run of slices.
+struct run {
+    slice_index first;        // 0: there was no memory
+    bool zero;                // every byte reads as zero
+};
+
+// Takes `slices` slices that lie together, the first at a multiple of `align` slices (a power of two) in address.
+run take(std::uint32_t slices, std::uint32_t align = 1);
+
+// Gives slices back; their records must be clear. `dirty`: they may hold something else than zero.
+// Purges when more free memory is dirty than the budget allows.
+void give(slice_index first, std::uint32_t slices, bool dirty);
+
+// Takes the slices right behind [first, first + slices) too, so that the run has `wanted`; false when one is in use.
+bool extend(slice_index first, std::uint32_t slices, std::uint32_t wanted, bool& zero);
+
+// Memory for a thread's heap: heap_bytes bytes, zero the first time, never given back to anybody else. Null without memory.
+inline constexpr std::size_t heap_bytes = 4096;
+void* heap_memory();
+
+// Bytes of free memory that may stay dirty now.
+std::size_t purge_budget();
+
+// Purges free slices until at most `keep` bytes of them are dirty; returns the bytes given back.
+std::size_t purge(std::size_t keep);
+
+// One past the highest slice ever handed out: the end of a walk over the table.
+slice_index frontier();
+
+// Around fork: take_all holds off every other thread; in the child, after_fork_in_child frees the lock again.
+void before_fork();
+void after_fork_in_parent();
+void after_fork_in_child();
+
+}  // namespace lanes::ground

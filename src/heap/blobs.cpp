@@ -1,0 +1,105 @@
+// Blobs: one object, its own slices.
+#include "base/stats_page.hpp"
+#include "heap/large.hpp"
+#include "os/os.hpp"
+
+namespace lanes::heap {
+namespace {
+
+std::size_t whole_pages(std::size_t bytes) {
+    std::size_t page = os::page_bytes();
+    return (bytes + page - 1) & ~(page - 1);
+}
+
+std::uint32_t slices_of(std::size_t bytes) {
+    return static_cast<std::uint32_t>((bytes + base::slice_bytes - 1) >> base::slice_shift);
+}
+
+constexpr std::size_t blob_most = std::size_t{1} << 46;   // more than any ground; keeps the arithmetic in range
+
+// Only one thread can free a blob: who changes the kind has it.
+bool claim(slice_record* r, const void* blob) {
+    if (ground::address_of(r) != blob) return false;
+    slice_kind kind = slice_kind::blob;
+    return r->kind.compare_exchange_strong(kind, slice_kind::none, std::memory_order_acquire, std::memory_order_relaxed);
+}
+
+void set(slice_record* r, std::size_t bytes, bool moved_in) {
+    r->blob = {bytes, moved_in};
+    r->owner.store(nullptr, std::memory_order_relaxed);
+    r->kind.store(slice_kind::blob, std::memory_order_release);
+    base::count(base::stats->blob_bytes, bytes);
+}
+
+}  // namespace
+
+piece allocate_blob(std::size_t bytes, std::size_t align) {
+    if (bytes > blob_most || align > blob_most) return {};
+    std::uint32_t align_slices = align <= base::slice_bytes ? 1 : slices_of(align);
+    ground::run taken = ground::take(slices_of(bytes), align_slices);
+    if (taken.first == 0) return {};
+    set(ground::record_of(taken.first), whole_pages(bytes), false);
+    base::count(base::stats->blobs_allocated);
+    return {ground::address_of(taken.first), taken.zero};
+}
+
+bool release_blob(void* blob, slice_record* r) {
+    if (!claim(r, blob)) return false;
+    std::size_t bytes = r->blob.bytes;
+    bool moved_in = r->blob.moved_in;
+    base::uncount(base::stats->blob_bytes, bytes);
+    base::count(base::stats->blobs_freed);
+    std::uint32_t slices = slices_of(bytes);
+    // Pages that came from elsewhere make a mapping of their own; a fresh one merges with its neighbours again.
+    bool renewed = moved_in && os::renew(blob, std::size_t{slices} << base::slice_shift);
+    ground::give(ground::index_of(r), slices, !renewed);
+    return true;
+}
+
+bool resize_blob(void* blob, slice_record* r, std::size_t bytes) {
+    if (bytes > blob_most || ground::address_of(r) != blob) return false;
+    std::size_t old_bytes = r->blob.bytes;
+    std::size_t new_bytes = whole_pages(bytes);
+    std::uint32_t had = slices_of(old_bytes), wanted = slices_of(new_bytes);
+    if (wanted > had) {
+        bool zero = false;
+        if (!ground::extend(ground::index_of(r), had, wanted, zero)) return false;
+    }
+    r->blob.bytes = new_bytes;
+    base::count(base::stats->blob_bytes, new_bytes - old_bytes);   // wraps around when it shrinks, as it should
+    if (wanted < had) ground::give(ground::index_of(r) + wanted, had - wanted, true);
+    return true;
+}
+
+void* move_blob(void* blob, slice_record* r, std::size_t bytes) {
+    if (bytes > blob_most) return nullptr;
+    std::size_t old_bytes = r->blob.bytes;
+    // A blob that outgrew its place grows again: twice the room, and the second half goes back at once, so that the
+    // slices behind it are free for a while.
+    std::uint32_t slices = slices_of(bytes);
+    ground::run taken = ground::take(slices * 2);
+    if (taken.first != 0) {
+        ground::give(taken.first + slices, slices, false);
+    } else {
+        taken = ground::take(slices);
+    }
+    if (taken.first == 0) return nullptr;
+    void* to = ground::address_of(taken.first);
+    if (!os::move_pages(blob, to, old_bytes)) {
+        ground::give(taken.first, slices, !taken.zero);
+        return nullptr;
+    }
+    bool moved_in = r->blob.moved_in;
+    if (!claim(r, blob)) return nullptr;
+    base::uncount(base::stats->blob_bytes, old_bytes);
+    set(ground::record_of(taken.first), whole_pages(bytes), true);
+    base::count(base::stats->remaps);
+    // What stays behind are zero pages; the part of the last slice that the blob did not use was never touched by it,
+    // but may be dirty from before.
+    bool rest_dirty = old_bytes % base::slice_bytes != 0;
+    if (moved_in) rest_dirty = !os::renew(blob, std::size_t{slices_of(old_bytes)} << base::slice_shift);
+    ground::give(ground::index_of(r), slices_of(old_bytes), rest_dirty);
+    return to;
+}
+
+}  // namespace lanes::heap

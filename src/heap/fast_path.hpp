@@ -1,0 +1,47 @@
+// The fast path: allocation of a small block, and freeing a slot of one's own lane. In the order in which it runs.
+//
+// Nothing here knows of routing, statistics or other threads: those make the bin empty, or take over the countdown, so
+// that a slow path runs. tests/golden counts the instructions.
+#pragma once
+
+#include "heap/heap.hpp"
+
+namespace lanes::heap {
+
+#define LANES_LIKELY(x) __builtin_expect(!!(x), 1)
+#define LANES_UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+// A block of at least `bytes` bytes; null and errno ENOMEM without memory. `slow` runs when there is no slot at hand, as
+// the last step, so that what it does about failure costs the fast path nothing.
+template <void* (*slow)(std::size_t) = allocate_slow>
+[[gnu::always_inline]] inline void* allocate(std::size_t bytes) {
+    if (LANES_UNLIKELY(bytes > base::small_max)) return slow(bytes);
+    thread_heap* heap = current;
+    std::size_t size_class = (bytes + base::alignment - 1) / base::alignment;
+    slot* first = heap->bins[size_class];
+    if (LANES_UNLIKELY(is_end(first))) return slow(bytes);
+    slot* next = next_of(first);
+    if (LANES_UNLIKELY(!same_lane(first, next))) return take_damaged(first, static_cast<unsigned>(size_class));
+    heap->bins[size_class] = next;
+    set_raw_link(first, 0);   // else the block would look freed to the double-free check, and leak an address
+    return first;
+}
+
+// Gives a block back, whatever it is.
+[[gnu::always_inline]] inline void release(void* block) {
+    std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(block) - ground::table.base;
+    if (LANES_UNLIKELY(offset >= base::read_racy(ground::table.limit))) return release_elsewhere(block);
+    slice_record* lane = ground::table.records + (offset >> base::slice_shift);
+    if (LANES_UNLIKELY(lane->owner.load(std::memory_order_relaxed) != current)) return release_not_local(block, lane);
+    // See base/size_class.hpp: one product says whether this is the start of a slot that has been handed out.
+    std::uint64_t in_lane = static_cast<std::uint16_t>(reinterpret_cast<std::uintptr_t>(block));
+    if (LANES_UNLIKELY(in_lane * lane->lane.inverse >= lane->lane.bound)) return release_inexact(block, lane);
+    auto freed = static_cast<slot*>(block);
+    if (LANES_UNLIKELY(same_lane(next_of(freed), freed))) return release_suspicious(block, lane);
+    slot** head = lane->lane.head;
+    set_next(freed, *head);
+    *head = freed;
+    if (LANES_UNLIKELY(--lane->lane.countdown == 0)) countdown_over(lane);
+}
+
+}  // namespace lanes::heap

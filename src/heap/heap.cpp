@@ -1,0 +1,242 @@
+// The slow half of allocation and freeing: what an empty bin, a large request, or an unusual pointer leads to.
+#include "heap/heap.hpp"
+
+#include <cerrno>
+
+#include "base/stats_page.hpp"
+#include "heap/free_list.hpp"
+#include "heap/large.hpp"
+#include "heap/remote.hpp"
+#include "heap/slot_lane.hpp"
+#include "heap/thread.hpp"
+#include "os/os.hpp"
+#include "route/route.hpp"
+
+namespace lanes::heap {
+namespace {
+
+slot* allocate_slot(thread_heap* heap, unsigned c) {
+    if (is_end(heap->bins[c]) && !refill(heap, c)) return nullptr;
+    return pop(heap, c);
+}
+
+// No memory: what this process holds free goes back first, so that a request of another size can have it.
+void* retry_after_trim(std::size_t bytes, void* (*again)(std::size_t)) {
+    if (trim(0) > 0) {
+        if (void* block = again(bytes)) return block;
+    }
+    base::count(base::stats->failures);
+    errno = ENOMEM;
+    return nullptr;
+}
+
+void* allocate_slot_of(unsigned c) {
+    thread_heap* heap = own_heap();
+    if (heap != nullptr) {
+        base::count(base::stats->slow_mallocs);
+        return allocate_slot(heap, c);
+    }
+    if (!start()) return nullptr;
+    late_heap_guard late;
+    return allocate_slot(late.heap(), c);
+}
+
+void* try_allocate(std::size_t bytes) {
+    switch (route::by_size(bytes)) {
+        case route::destination::slot_lane: return allocate_slot_of(base::class_of(bytes));
+        case route::destination::block_lane: return start() ? allocate_block(bytes, 1).at : nullptr;
+        case route::destination::blob: return start() ? allocate_blob(bytes, 1).at : nullptr;
+    }
+    return nullptr;
+}
+
+// Puts a slot of the calling thread's own lane back, without the checks.
+void put_back(slot* freed, slice_record* lane) {
+    slot** head = lane->lane.head;
+    set_next(freed, *head);
+    *head = freed;
+    if (--lane->lane.countdown == 0) countdown_over(lane);
+}
+
+bool is_carved_slot(const void* block, const slice_record* lane) {
+    std::uint64_t offset = reinterpret_cast<std::uintptr_t>(block) & (base::slice_bytes - 1);
+    return offset * lane->lane.inverse < __atomic_load_n(&lane->lane.bound, __ATOMIC_RELAXED);
+}
+
+}  // namespace
+
+void* allocate_slow(std::size_t bytes) {
+    // Medium sizes have bins too; they are found by arithmetic instead of by a shift.
+    if (bytes > base::small_max && bytes <= base::slot_max && current != &no_heap) {
+        unsigned c = base::class_of(bytes);
+        if (!is_end(current->bins[c])) return pop(current, c);
+    }
+    void* block = try_allocate(bytes);
+    if (block != nullptr) return block;
+    if (disabled()) return outside_heap()->allocate(bytes);
+    return retry_after_trim(bytes, try_allocate);
+}
+
+void* take_damaged(slot* first, unsigned c) {
+    // The first slot itself is sound (something led to it), what it leads to is lost. The lane will never run empty.
+    slice_record* lane = ground::find(first);
+    report(error::damaged_link, first, lane);
+    current->bins[c] = end_of(lane);
+    set_raw_link(first, 0);
+    return first;
+}
+
+void release_elsewhere(void* block) {
+    if (block == nullptr) return;
+    const outside* libc = outside_heap();
+    if (libc != nullptr && (disabled() || libc->owns(block))) return libc->release(block);
+    report(error::foreign_free, block, nullptr);
+}
+
+void release_not_local(void* block, slice_record* r) {
+    switch (r->kind.load(std::memory_order_acquire)) {
+        case slice_kind::slot_lane: {
+            if (!is_carved_slot(block, r)) return report(error::invalid_free, block, r);
+            auto freed = static_cast<slot*>(block);
+            if (same_lane(next_of(freed), freed) && in_free_list(freed, r)) return report(error::double_free, block, r);
+            return release_remote(freed, r);
+        }
+        case slice_kind::block_lane:
+        case slice_kind::block_tail:
+            if (!release_block(block, r)) report(error::invalid_free, block, r);
+            return;
+        case slice_kind::blob:
+            if (!release_blob(block, r)) report(error::invalid_free, block, r);
+            return;
+        case slice_kind::none: break;
+    }
+    report(error::invalid_free, block, r);
+}
+
+void release_inexact(void* block, slice_record* r) { report(error::invalid_free, block, r); }
+
+void release_suspicious(void* block, slice_record* lane) {
+    auto freed = static_cast<slot*>(block);
+    if (in_free_list(freed, lane)) return report(error::double_free, block, lane);
+    put_back(freed, lane);   // the program wrote something that looks like a link
+}
+
+[[gnu::no_sanitize("thread")]] bool in_free_list(const slot* block, const slice_record* lane) {
+    bool found = false;
+    auto look = [&](slot* s) { return !(found = s == block); };
+    if (slot** head = __atomic_load_n(&lane->lane.head, __ATOMIC_RELAXED)) {
+        walk(__atomic_load_n(head, __ATOMIC_RELAXED), lane, look);
+    }
+    if (!found) walk(remote_of(lane).list(lane), lane, look);
+    if (!found && current != &no_heap) {
+        const pending_run& run = current->runs[ground::index_of(lane) % runs_per_heap];
+        if (run.lane == lane) walk(run.first, lane, look);
+    }
+    return found;
+}
+
+void* allocate_zeroed(std::size_t count, std::size_t bytes) {
+    std::size_t total;
+    if (__builtin_mul_overflow(count, bytes, &total)) return nullptr;
+    if (!start() && disabled()) return outside_heap()->allocate_zeroed(count, bytes);
+    piece p{};
+    switch (route::by_size(total)) {
+        case route::destination::slot_lane: p = {allocate_slow(total), false}; break;
+        case route::destination::block_lane: p = start() ? allocate_block(total, 1) : piece{}; break;
+        case route::destination::blob: p = start() ? allocate_blob(total, 1) : piece{}; break;
+    }
+    if (p.at == nullptr) p = {retry_after_trim(total, try_allocate), false};
+    if (p.at == nullptr || p.zero) return p.at;
+    // Above this, asking the kernel for zero pages costs less than writing them, and leaves them unbacked until used.
+    constexpr std::size_t purge_instead = std::size_t{1} << 20;
+    std::size_t page = os::page_bytes();
+    std::size_t whole = (total + page - 1) & ~(page - 1);
+    if (total >= purge_instead && os::purge(p.at, whole)) return p.at;
+    __builtin_memset(p.at, 0, total);
+    return p.at;
+}
+
+void* allocate_aligned(std::size_t align, std::size_t bytes) {
+    if (align <= base::alignment) return allocate_slow(bytes);
+    if (!start()) return disabled() ? outside_heap()->allocate_aligned(align, bytes) : nullptr;
+    unsigned c = align <= base::slot_max ? base::aligned_class_of(bytes, align) : class_count;
+    for (int attempt = 0; attempt < 2; ++attempt) {
+        void* block;
+        if (c < class_count) {
+            block = allocate_slot_of(c);
+        } else if (bytes <= route::block_max && align <= route::block_max) {
+            block = allocate_block(bytes > 0 ? bytes : 1, align).at;
+        } else {
+            block = allocate_blob(bytes > 0 ? bytes : 1, align).at;
+        }
+        if (block != nullptr) return block;
+        if (attempt == 0 && trim(0) == 0) break;
+    }
+    base::count(base::stats->failures);
+    return nullptr;
+}
+
+std::size_t usable_bytes(const void* block) {
+    if (block == nullptr) return 0;
+    slice_record* r = ground::find(block);
+    if (r == nullptr) {
+        const outside* libc = outside_heap();
+        return libc != nullptr && (disabled() || libc->owns(block)) ? libc->usable(block) : 0;
+    }
+    switch (r->kind.load(std::memory_order_acquire)) {
+        case slice_kind::slot_lane: return is_carved_slot(block, r) ? base::class_bytes[r->size_class] : 0;
+        case slice_kind::block_lane:
+        case slice_kind::block_tail: return block_bytes(block, r);
+        case slice_kind::blob: return ground::address_of(r) == block ? r->blob.bytes : 0;
+        case slice_kind::none: break;
+    }
+    return 0;
+}
+
+std::size_t good_size(std::size_t bytes) {
+    switch (route::by_size(bytes)) {
+        case route::destination::slot_lane: return base::class_bytes[base::class_of(bytes)];
+        case route::destination::block_lane: return (bytes + block_page - 1) & ~(block_page - 1);
+        case route::destination::blob: break;
+    }
+    std::size_t page = os::page_bytes();
+    return bytes > ~std::size_t{0} - page ? bytes : (bytes + page - 1) & ~(page - 1);
+}
+
+bool size_matches(void* block, std::size_t bytes, std::size_t align) {
+    slice_record* r = ground::find(block);
+    if (r == nullptr) return true;   // null or foreign: the release says so
+    bool matches = true;
+    if (r->kind.load(std::memory_order_acquire) == slice_kind::slot_lane) {
+        unsigned c = class_count;
+        if (align > base::alignment) {
+            c = align <= base::slot_max ? base::aligned_class_of(bytes, align) : class_count;
+        } else if (bytes <= base::slot_max) {
+            c = base::class_of(bytes);
+        }
+        matches = c == r->size_class;
+    } else {
+        std::size_t usable = usable_bytes(block);
+        matches = usable == 0 || (bytes <= usable && usable - bytes < os::page_bytes());
+    }
+    if (!matches) report(error::size_mismatch, block, r, bytes);
+    return matches;
+}
+
+std::size_t trim(std::size_t keep) {
+    base::count(base::stats->trims);
+    if (!start()) return 0;
+    std::size_t given = 0;
+    if (thread_heap* heap = current; heap != &no_heap) {
+        flush_thread();
+        given += purge_holes(heap);
+    } else {
+        late_heap_guard late;
+        given += purge_holes(late.heap());
+    }
+    given += purge_holes_of_abandoned();
+    given += purge_block_lanes(keep);
+    return given + ground::purge(keep);
+}
+
+}  // namespace lanes::heap

@@ -1,0 +1,53 @@
+// The steps of a slot lane's life that slot_lane.cpp, abandoned.cpp and holes.cpp share.
+#pragma once
+
+#include "base/stats_page.hpp"
+#include "heap/free_list.hpp"
+#include "heap/heap.hpp"
+#include "heap/remote.hpp"
+
+namespace lanes::heap {
+
+// A full lane is looked at again when this share of it is free. Waking it at the first free slot sends every few
+// allocations into the slow path; an eighth cost nothing measurable in memory and 14 % less time.
+inline constexpr std::uint32_t wake_share = 8;
+inline std::uint32_t wake_of(const slice_record* lane) {
+    std::uint32_t wake = lane->lane.capacity / wake_share;
+    return wake > 0 ? wake : 1;
+}
+
+inline constexpr std::uint32_t forever = 0x7fff'ffff;   // frees into an active lane need no look
+
+inline void arm(slice_record* lane, std::uint32_t frees) { lane->lane.countdown = lane->lane.armed = frees > 0 ? frees : 1; }
+
+inline void count_freed(const slice_record* lane, std::uint32_t slots) {
+    if (slots == 0) return;
+    base::count(base::stats->slots_freed, slots);
+    base::count(base::stats->bytes_slots_freed, std::uint64_t{slots} * base::class_bytes[lane->size_class]);
+}
+
+// Counts the frees since the lane was armed. For a lane that is not active, brings `used` up to date.
+inline void settle(slice_record* lane) {
+    std::uint32_t freed = lane->lane.armed - lane->lane.countdown;
+    lane->lane.armed = lane->lane.countdown;
+    count_freed(lane, freed);
+    if (lane->state != lane_state::active) lane->lane.used = static_cast<std::uint16_t>(lane->lane.used - freed);
+}
+
+// The slice goes back to the ground. The lane is in no list any more.
+inline void release_lane(slice_record* lane) {
+    count_freed(lane, remote_of(lane).count());
+    lane->owner.store(nullptr, std::memory_order_relaxed);
+    lane->kind.store(slice_kind::none, std::memory_order_relaxed);
+    lane->lane.bound = 0;
+    lane->shared.remote.store(0, std::memory_order_relaxed);
+    base::count(base::stats->lanes_released);
+    base::uncount(base::stats->slot_lane_bytes, base::slice_bytes);
+    ground::give(ground::index_of(lane), 1, true);
+}
+
+// Gives the pages of one lane back that hold no live slot, leaving its free list without their slots. `head` is where the
+// list starts. Afterwards `used` is exact and nothing is in the remote list. Returns the bytes given back.
+std::size_t purge_holes_of(slice_record* lane, slot*& head);
+
+}  // namespace lanes::heap

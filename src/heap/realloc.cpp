@@ -1,0 +1,61 @@
+// realloc: in place where the block's own memory allows, by moving pages where it is large, by copying otherwise.
+#include <cstring>
+
+#include "heap/fast_path.hpp"
+#include "heap/heap.hpp"
+#include "heap/large.hpp"
+#include "route/route.hpp"
+
+namespace lanes::heap {
+namespace {
+
+// A block keeps its slot while at least half of the slot stays in use.
+bool stays_in_slot(std::size_t slot_bytes, std::size_t bytes) { return bytes <= slot_bytes && bytes >= slot_bytes / 2; }
+
+void* copy_to_new(void* block, std::size_t usable, std::size_t bytes) {
+    void* moved = allocate(bytes);
+    if (moved == nullptr) return nullptr;
+    std::memcpy(moved, block, usable < bytes ? usable : bytes);
+    release(block);
+    return moved;
+}
+
+}  // namespace
+
+void* reallocate(void* block, std::size_t bytes) {
+    if (block == nullptr) return allocate(bytes);
+    slice_record* r = ground::find(block);
+    if (r == nullptr) {
+        const outside* libc = outside_heap();
+        if (libc != nullptr && (disabled() || libc->owns(block))) return libc->reallocate(block, bytes);
+        report(error::foreign_free, block, nullptr);
+        return nullptr;
+    }
+    std::size_t usable = usable_bytes(block);
+    if (usable == 0) {
+        report(error::invalid_free, block, r);
+        return nullptr;
+    }
+    bool in_place = false;
+    switch (route::by_size(bytes)) {
+        case route::destination::slot_lane:
+            in_place = r->kind.load(std::memory_order_relaxed) == slice_kind::slot_lane && stays_in_slot(usable, bytes);
+            break;
+        case route::destination::block_lane:
+            if (usable > base::slot_max && usable <= block_lane_bytes) {
+                slice_kind kind = r->kind.load(std::memory_order_relaxed);
+                in_place = kind != slice_kind::slot_lane && kind != slice_kind::blob && resize_block(block, r, bytes);
+            }
+            break;
+        case route::destination::blob:
+            if (r->kind.load(std::memory_order_relaxed) != slice_kind::blob) break;
+            in_place = resize_blob(block, r, bytes);
+            if (!in_place) {
+                if (void* moved = move_blob(block, r, bytes)) return moved;
+            }
+            break;
+    }
+    return in_place ? block : copy_to_new(block, usable, bytes);
+}
+
+}  // namespace lanes::heap

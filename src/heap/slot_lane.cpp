@@ -1,0 +1,271 @@
+// Slot lanes in the hands of a living thread.
+#include "heap/slot_lane.hpp"
+
+#include "heap/lane_life.hpp"
+#include "heap/lane_lists.hpp"
+#include "os/os.hpp"
+
+namespace lanes::heap {
+namespace {
+
+constexpr unsigned candidates = 4;   // lanes looked at to find the fullest
+
+slot* const empty_bin = reinterpret_cast<slot*>(end_bit);
+
+// The lane, not active, has come into sight: it is empty, or has room, or is to be looked at later. `queued` is what the
+// remote word's bit becomes.
+enum class seen { on_countdown, out_of_pending };
+
+void release_or_keep(thread_heap* heap, slice_record* lane) {
+    lane_list& list = heap->available[lane->size_class];
+    if (lane->state == lane_state::full) {
+        lane->state = lane_state::available;
+        append(list, lane);
+    }
+    // One empty lane a class is kept: a program that frees everything and starts over would open it again at once.
+    if (list.first == list.last) return;
+    unlink(list, lane);
+    disown(heap, lane);
+    release_lane(lane);
+}
+
+void look_at(thread_heap* heap, slice_record* lane, seen how) {
+    settle(lane);
+    std::uint32_t live = 0, step = 0;
+    bool roomy = false;
+    remote_word before = update_remote(lane, [&](remote_word w) {
+        live = lane->lane.used - w.count();
+        std::uint32_t room = lane->lane.capacity - live;
+        roomy = room >= wake_of(lane);
+        // With room: look again when half of what is live has gone, on either side, so that one side must see the lane
+        // run empty. Without: when it is an eighth free.
+        step = roomy ? (live + 1) / 2 : wake_of(lane) - room;
+        if (step == 0) step = 1;
+        return remote_word::of(w.first(), w.count(), w.count() + step, how == seen::on_countdown && w.queued());
+    });
+    arm(lane, step);
+    bool still_queued = how == seen::on_countdown && before.queued();
+    if (live == 0 && !still_queued) {
+        release_or_keep(heap, lane);
+    } else if (roomy && lane->state == lane_state::full) {
+        lane->state = lane_state::available;
+        append(heap->available[lane->size_class], lane);
+    }
+}
+
+void activate(thread_heap* heap, unsigned c, slice_record* lane) {
+    settle(lane);
+    lane->state = lane_state::active;
+    heap->active[c] = ground::index_of(lane);
+    slot* list = lane->lane.free;
+    if (is_end(list)) {
+        remote_word taken = take_remote(lane, remote_word::never);
+        list = taken.list(lane);
+        count_freed(lane, taken.count());
+    } else {
+        update_remote(lane, [](remote_word w) {
+            return remote_word::of(w.first(), w.count(), remote_word::never, w.queued());
+        });
+    }
+    heap->bins[c] = list;
+    lane->lane.head = &heap->bins[c];
+    lane->lane.free = end_of(lane);
+    arm(lane, forever);
+}
+
+bool has_uncarved(const slice_record* lane) { return lane->lane.carved < lane->lane.capacity || lane->lane.purged != 0; }
+
+// The bin is empty: its lane stands back until slots of it are free again.
+void deactivate(thread_heap* heap, unsigned c) {
+    slice_record* lane = ground::record_of(heap->active[c]);
+    settle(lane);
+    heap->active[c] = 0;
+    heap->bins[c] = empty_bin;
+    lane->lane.head = &lane->lane.free;
+    lane->lane.free = end_of(lane);
+    lane->lane.used = static_cast<std::uint16_t>(lane->lane.carved - slots_touching(lane->lane.purged, lane));
+    lane->state = lane_state::full;
+    arm(lane, 1);
+    look_at(heap, lane, seen::on_countdown);
+}
+
+std::uint32_t used_now(const slice_record* lane) {
+    return lane->lane.used - (lane->lane.armed - lane->lane.countdown) - remote_of(lane).count();
+}
+
+// The fullest of the first few available lanes, so that emptiness concentrates in the others; one with free slots before
+// one that would have to be carved.
+slice_record* pick(thread_heap* heap, unsigned c) {
+    slice_record* best = nullptr;
+    std::uint32_t best_used = 0;
+    slice_index next = heap->available[c].first;
+    for (unsigned i = 0; i < candidates && next != 0; ++i) {
+        slice_record* lane = ground::record_of(next);
+        next = lane->shared.list_next;
+        bool ready = !is_end(lane->lane.free) || remote_of(lane).count() > 0;
+        std::uint32_t used = ready ? used_now(lane) + 1 : 0;
+        if (best == nullptr || used > best_used) best = lane, best_used = used;
+    }
+    return best;
+}
+
+// Puts slots that were never handed out, or whose pages were given back, into the empty bin.
+void carve(thread_heap* heap, unsigned c, slice_record* lane) {
+    std::uint32_t bytes = base::class_bytes[c];
+    slot* list = end_of(lane);
+    if (lane->lane.purged != 0) {
+        for (std::uint32_t i = lane->lane.carved; i-- > 0;) {
+            if ((pages_of(i, bytes) & lane->lane.purged) == 0) continue;
+            set_next(slot_at(lane, i), list);
+            list = slot_at(lane, i);
+        }
+        lane->lane.purged = 0;
+    } else {
+        // To the end of the page that is begun: memory is touched as it is used. A class that already fills lanes is
+        // hot, and gets four pages at a time.
+        std::uint32_t ahead = heap->lanes[c] > 1 ? 4 * page_share : page_share;
+        std::uint32_t from = lane->lane.carved;
+        std::uint32_t until = ((from * bytes / ahead + 1) * ahead + bytes - 1) / bytes;
+        if (until > lane->lane.capacity) until = lane->lane.capacity;
+        for (std::uint32_t i = until; i-- > from;) {
+            set_next(slot_at(lane, i), list);
+            list = slot_at(lane, i);
+        }
+        lane->lane.carved = static_cast<std::uint16_t>(until);
+        lane->lane.bound = until * base::bound_step_of(bytes);
+    }
+    heap->bins[c] = list;
+}
+
+slice_record* open(thread_heap* heap, unsigned c) {
+    ground::run taken = ground::take(1);
+    if (taken.first == 0) return nullptr;
+    slice_record* lane = ground::record_of(taken.first);
+    std::uint32_t bytes = base::class_bytes[c];
+    lane->lane = {};
+    lane->lane.head = &lane->lane.free;
+    lane->lane.inverse = base::inverse_of(bytes);
+    lane->lane.free = end_of(lane);
+    lane->lane.capacity = static_cast<std::uint16_t>(base::slice_bytes / bytes);
+    lane->size_class = static_cast<std::uint8_t>(c);
+    lane->state = lane_state::full;
+    lane->shared.remote.store(remote_word::of(0, 0, remote_word::never, false).bits, std::memory_order_relaxed);
+    own(heap, lane);
+    lane->kind.store(slice_kind::slot_lane, std::memory_order_relaxed);
+    lane->owner.store(heap, std::memory_order_release);
+    base::count(base::stats->lanes_opened);
+    base::count(base::stats->slot_lane_bytes, base::slice_bytes);
+    return lane;
+}
+
+// Takes what other threads have given back to the active lane, if it is at least `least` slots.
+bool collect_active(thread_heap* heap, unsigned c, std::uint32_t least) {
+    slice_record* lane = ground::record_of(heap->active[c]);
+    std::uint32_t waiting = remote_of(lane).count();
+    if (waiting == 0 || waiting < least) return false;
+    remote_word taken = take_remote(lane, remote_word::never);
+    count_freed(lane, taken.count());
+    heap->bins[c] = taken.list(lane);
+    return true;
+}
+
+}  // namespace
+
+slot* pop(thread_heap* heap, unsigned c) {
+    slot* first = heap->bins[c];
+    slot* next = next_of(first);
+    if (!same_lane(first, next)) return static_cast<slot*>(take_damaged(first, c));
+    heap->bins[c] = next;
+    set_raw_link(first, 0);
+    return first;
+}
+
+bool refill(thread_heap* heap, unsigned c) {
+    drain_pending(heap);
+    if (heap->active[c] != 0 && collect_active(heap, c, wake_of(ground::record_of(heap->active[c])))) return true;
+
+    // Lanes that have been touched before lanes that have not.
+    if (slice_record* lane = pick(heap, c)) {
+        if (heap->active[c] == 0 || !is_end(lane->lane.free) || remote_of(lane).count() > 0) {
+            unlink(heap->available[c], lane);
+            if (heap->active[c] != 0) {
+                lane->state = lane_state::active;   // so that deactivating the other cannot release or move this one
+                deactivate(heap, c);
+                lane->state = lane_state::available;
+            }
+            activate(heap, c, lane);
+            if (!is_end(heap->bins[c])) return true;
+        }
+    }
+    if (heap->active[c] != 0) {
+        slice_record* lane = ground::record_of(heap->active[c]);
+        if (has_uncarved(lane)) {
+            carve(heap, c, lane);
+            return true;
+        }
+    }
+    slice_record* lane = adopt(heap, c);
+    if (lane == nullptr) lane = open(heap, c);
+    if (lane == nullptr) return heap->active[c] != 0 && collect_active(heap, c, 1);
+    if (heap->active[c] != 0) deactivate(heap, c);
+    activate(heap, c, lane);
+    if (is_end(heap->bins[c])) carve(heap, c, lane);
+    return !is_end(heap->bins[c]);
+}
+
+void countdown_over(slice_record* lane) {
+    if (lane->state == lane_state::active) {
+        settle(lane);
+        arm(lane, forever);
+        return;
+    }
+    look_at(lane->owner.load(std::memory_order_relaxed), lane, seen::on_countdown);
+}
+
+void look_at_queued(slice_record* lane) {
+    if (lane->state == lane_state::active) {
+        update_remote(lane, [](remote_word w) { return remote_word::of(w.first(), w.count(), remote_word::never, false); });
+        return;
+    }
+    look_at(lane->owner.load(std::memory_order_relaxed), lane, seen::out_of_pending);
+}
+
+[[gnu::no_sanitize("thread")]] std::uint32_t live_slots(const slice_record* lane) {
+    // Read while the owner may be changing it: every value is whole, their sum may be off by what moved meanwhile.
+    std::uint32_t live;
+    if (lane->state == lane_state::active) {
+        std::uint32_t listed = 0;
+        walk(__atomic_load_n(lane->lane.head, __ATOMIC_RELAXED), lane, [&](slot*) { return ++listed, true; });
+        live = lane->lane.carved - slots_touching(lane->lane.purged, lane) - listed - remote_of(lane).count();
+    } else {
+        live = used_now(lane);
+    }
+    return live <= lane->lane.capacity ? live : 0;
+}
+
+std::size_t purge_holes(thread_heap* heap) {
+    std::size_t purged = 0;
+    for (slice_index s = heap->owned; s != 0;) {
+        slice_record* lane = ground::record_of(s);
+        s = lane->shared.owned_next;
+        purged += purge_holes_of(lane, *lane->lane.head);
+        bool releasable = lane->lane.used == 0 && !remote_of(lane).queued();
+        if (lane->state == lane_state::active) {
+            if (!releasable) continue;
+            heap->active[lane->size_class] = 0;
+            heap->bins[lane->size_class] = empty_bin;
+            lane->lane.head = &lane->lane.free;
+            lane->state = lane_state::full;
+        }
+        if (releasable) {
+            if (lane->state == lane_state::available) unlink(heap->available[lane->size_class], lane);
+            disown(heap, lane);
+            release_lane(lane);
+        } else {
+            look_at(heap, lane, seen::on_countdown);
+        }
+    }
+    return purged;
+}
+
+}  // namespace lanes::heap

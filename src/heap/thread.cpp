@@ -1,0 +1,170 @@
+// The start of the process's heap, and of each thread's; what happens at a thread's end and around fork.
+#include "heap/thread.hpp"
+
+#include <pthread.h>
+
+#include "base/stats_page.hpp"
+#include "heap/locks.hpp"
+#include "heap/remote.hpp"
+#include "heap/report.hpp"
+#include "heap/slot_lane.hpp"
+#include "os/os.hpp"
+
+namespace lanes::heap {
+
+constinit os::mutex start_lock{os::lock_rank::start};
+constinit os::mutex late_heap_lock{os::lock_rank::late_heap};
+constinit os::mutex heaps_lock{os::lock_rank::heaps};
+
+constinit std::uint64_t link_key = 0;
+
+namespace {
+
+enum class progress : std::uint8_t { not_started, started, disabled };
+constinit std::atomic<progress> process{progress::not_started};
+
+// glibc runs the destructors of thread-specific data in up to four rounds, in an order that nobody controls. Putting
+// our end off to the last round leaves the destructors of others a whole heap.
+constexpr int rounds_put_off = 3;
+thread_local constinit std::int8_t rounds_seen = 0;
+thread_local constinit bool ended = false;
+
+constinit pthread_key_t end_key = 0;
+constinit bool end_key_made = false;
+
+alignas(64) constinit thread_heap first_heap{};   // of the thread that starts; saves it a system call
+alignas(64) constinit thread_heap late_heap{};
+constinit bool first_heap_taken = false;
+constinit thread_heap* free_heaps = nullptr;
+constinit std::uint64_t live_heaps = 0;
+
+void empty_bins(thread_heap* heap) {
+    for (slot*& bin : heap->bins) bin = reinterpret_cast<slot*>(end_bit);
+}
+
+thread_heap* take_heap() {
+    os::guard held(heaps_lock);
+    thread_heap* heap = free_heaps;
+    if (heap != nullptr) {
+        free_heaps = heap->next_free;
+    } else if (!first_heap_taken) {
+        first_heap_taken = true;
+        heap = &first_heap;
+    } else {
+        heap = static_cast<thread_heap*>(ground::heap_memory());
+        if (heap == nullptr) return nullptr;
+    }
+    if (++live_heaps > base::value(base::stats->heaps_peak)) {
+        base::stats->heaps_peak.store(live_heaps, std::memory_order_relaxed);
+    }
+    return heap;
+}
+
+void end_of_thread(void* heap_of_thread) {
+    if (++rounds_seen <= rounds_put_off && pthread_setspecific(end_key, heap_of_thread) == 0) return;
+    auto heap = static_cast<thread_heap*>(heap_of_thread);
+    current = const_cast<thread_heap*>(&no_heap);
+    ended = true;
+    abandon_lanes(heap);
+    base::count(base::stats->threads_ended);
+    os::guard held(heaps_lock);
+    heap->next_free = free_heaps;
+    free_heaps = heap;
+    --live_heaps;
+}
+
+}  // namespace
+
+// All bins of no_heap are empty; it is never written to, for no lane is owned by it. The first allocation may come
+// before any constructor, so it is a constant; an end mark is no address that a constant pointer could have, so it is
+// spelled in integers of the same layout.
+struct no_heap_image {
+    std::uintptr_t bins[class_count];
+    unsigned char rest[sizeof(thread_heap) - sizeof(std::uintptr_t) * class_count];
+};
+extern "C" {
+[[gnu::used]] alignas(alignof(thread_heap)) extern constinit const no_heap_image lanes_no_heap_image = [] {
+    no_heap_image image{};
+    for (std::uintptr_t& bin : image.bins) bin = end_bit;
+    return image;
+}();
+}
+extern const thread_heap no_heap [[gnu::alias("lanes_no_heap_image")]];
+
+constinit thread_local thread_heap* current = const_cast<thread_heap*>(&no_heap);
+
+bool disabled() { return process.load(std::memory_order_acquire) == progress::disabled; }
+
+bool start() {
+    progress now = process.load(std::memory_order_acquire);
+    if (now != progress::not_started) return now == progress::started;
+    bool atfork = false;
+    {
+        os::guard held(start_lock);
+        if (process.load(std::memory_order_relaxed) != progress::not_started) return !disabled();
+        settings s{};
+        if (!read_settings(s)) {
+            process.store(progress::disabled, std::memory_order_release);
+            return false;
+        }
+        if (!ground::start(s.ground)) return false;   // no address space now; the next call tries again
+        on_error = s.on_error;
+        std::uint64_t random[2];
+        os::random_bytes(random);
+        link_key = random[0] ^ (random[1] << 1);
+        empty_bins(&late_heap);
+        end_key_made = pthread_key_create(&end_key, end_of_thread) == 0;
+        process.store(progress::started, std::memory_order_release);
+        atfork = true;
+    }
+    // May allocate, so only now.
+    if (atfork) pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    return true;
+}
+
+thread_heap* own_heap() {
+    if (current != &no_heap) return current;
+    if (ended || !start()) return nullptr;
+    thread_heap* heap = take_heap();
+    if (heap == nullptr) return nullptr;
+    empty_bins(heap);
+    current = heap;
+    base::count(base::stats->threads_started);
+    // May allocate its table of values; the heap is in place for that.
+    if (end_key_made) pthread_setspecific(end_key, heap);
+    return heap;
+}
+
+late_heap_guard::late_heap_guard() { late_heap_lock.lock(); }
+late_heap_guard::~late_heap_guard() { late_heap_lock.unlock(); }
+thread_heap* late_heap_guard::heap() const { return &late_heap; }
+
+void flush_thread() {
+    if (current == &no_heap) return;
+    for (pending_run& run : current->runs) {
+        if (run.lane != nullptr) hand_over(run);
+    }
+    drain_pending(current);
+}
+
+// Fork copies the memory as it is at that instant, so nobody may be inside a critical section; the lanes of threads
+// that do not exist in the child keep their owner and are not used again, what the child frees of them is kept in
+// their remote lists.
+void before_fork() {
+    for_each_lock([](os::mutex& m) { m.lock(); });
+    ground::before_fork();
+}
+
+void after_fork_in_parent() {
+    ground::after_fork_in_parent();
+    for_each_lock([](os::mutex& m) { m.unlock(); });
+    base::count(base::stats->forks);
+}
+
+void after_fork_in_child() {
+    ground::after_fork_in_child();
+    for_each_lock([](os::mutex& m) { m.reset(); });
+    process_was_forked();
+}
+
+}  // namespace lanes::heap

@@ -1,0 +1,25 @@
+// Which heap a thread allocates from: none yet, its own, or after its end the one that all such threads share.
+#pragma once
+
+#include "heap/heap.hpp"
+
+namespace lanes::heap {
+
+// The calling thread's own heap, made at the first call; null when it has ended, or there is no memory, or lanes is
+// disabled.
+thread_heap* own_heap();
+
+// The process has exactly one heap for threads that allocate after their end (in destructors of thread-specific data
+// that run after ours). Its lock is held while the guard lives.
+class late_heap_guard {
+  public:
+    late_heap_guard();
+    ~late_heap_guard();
+    thread_heap* heap() const;
+};
+
+void before_fork();
+void after_fork_in_parent();
+void after_fork_in_child();
+
+}  // namespace lanes::heap

@@ -1,0 +1,116 @@
+// Claims a shared slot for the counters, and prints them.
+#include "observe/process_stats.hpp"
+
+#include <sys/auxv.h>
+
+#include "os/line.hpp"
+#include "os/os.hpp"
+
+namespace lanes::observe {
+namespace {
+
+using base::process_stats;
+
+constexpr std::size_t path_most = 256;
+constinit char shared_path[path_most]{};
+constinit process_stats spare{};   // for a child that gets no slot of its own
+
+void name_process(process_stats* s) {
+    s->pid = os::process_id();
+    s->started_ns = os::wall_clock_ns();
+    auto path = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
+    if (path == nullptr) path = "?";
+    const char* name = path;
+    for (; *path != 0; ++path) {
+        if (*path == '/') name = path + 1;
+    }
+    std::size_t n = 0;
+    for (; n + 1 < sizeof s->program && name[n] != 0; ++n) s->program[n] = name[n];
+    s->program[n] = 0;
+    s->version = base::stats_version;
+    // Last: a reader takes a slot without it for one that is not in use yet.
+    __atomic_store_n(&s->magic, base::stats_magic, __ATOMIC_RELEASE);
+}
+
+// A slot of the file for this process, or null.
+process_stats* claim_slot() {
+    if (shared_path[0] == 0) return nullptr;
+    constexpr std::size_t page = 4096;
+    std::size_t step = os::page_bytes() > page ? os::page_bytes() : page;
+    auto header = static_cast<base::stats_file_header*>(os::map_shared_file(shared_path, 0, step));
+    if (header == nullptr) return nullptr;
+    process_stats* slot = nullptr;
+    if (header->magic == base::stats_magic && header->version == base::stats_version) {
+        std::uint32_t number = header->claimed.fetch_add(1, std::memory_order_relaxed);
+        if (number < header->slots) {
+            std::size_t at = (std::size_t{number} + 1) * base::stats_slot_bytes;
+            std::size_t from = at / step * step;
+            if (auto mapped = static_cast<char*>(os::map_shared_file(shared_path, from, at - from + base::stats_slot_bytes))) {
+                slot = reinterpret_cast<process_stats*>(mapped + (at - from));
+            }
+        }
+    }
+    os::unmap(header, step);
+    return slot;
+}
+
+using word = std::uint64_t;
+
+// Carries the counters over into another place; nobody else counts meanwhile.
+void carry_over(const process_stats* from, process_stats* to) {
+    auto source = reinterpret_cast<const word*>(from);
+    auto target = reinterpret_cast<word*>(to);
+    for (std::size_t i = 0; i < sizeof(process_stats) / sizeof(word); ++i) target[i] = source[i];
+}
+
+void zero_events(process_stats* s) {
+    auto first = reinterpret_cast<word*>(&s->slots_allocated);
+    auto end = reinterpret_cast<word*>(&s->remaps) + 1;
+    while (first != end) *first++ = 0;
+}
+
+}  // namespace
+
+void begin_stats(const char* path) {
+    if (path != nullptr) {
+        std::size_t n = 0;
+        for (; n + 1 < path_most && path[n] != 0; ++n) shared_path[n] = path[n];
+        if (path[n] != 0) n = 0;   // too long to be one that `lanes run` made
+        shared_path[n] = 0;
+    }
+    if (process_stats* slot = claim_slot()) {
+        carry_over(base::stats, slot);
+        base::stats = slot;
+    }
+    name_process(base::stats);
+}
+
+void begin_stats_in_child() {
+    // The parent goes on counting in a slot that both of us still have mapped.
+    if (shared_path[0] != 0) {
+        process_stats* own = claim_slot();
+        if (own == nullptr) own = &spare;
+        carry_over(base::stats, own);
+        base::stats = own;
+    }
+    zero_events(base::stats);
+    name_process(base::stats);
+}
+
+void print_summary() {
+    using base::value;
+    const process_stats& s = *base::stats;
+    os::line line;
+    line.text("lanes: ").text(s.program).text(" (").number(s.pid).text("): peak ").number(value(s.peak_bytes) >> 10);
+    line.text(" KiB, lanes ").number((value(s.slot_lane_bytes) + value(s.block_lane_bytes)) >> 10);
+    line.text(" KiB, blobs ").number(value(s.blob_bytes) >> 10).text(" KiB, free and dirty ");
+    line.number(value(s.dirty_bytes) >> 10).text(" KiB\nlanes: slots freed ").number(value(s.slots_freed));
+    line.text(", refills ").number(value(s.slow_mallocs)).text(", lanes opened ").number(value(s.lanes_opened));
+    line.text(", adopted ").number(value(s.lanes_adopted)).text(", handed to other threads ");
+    line.number(value(s.remote_slots)).text(" slots in ").number(value(s.remote_runs)).text(" runs\nlanes: purged ");
+    line.number(value(s.purged_bytes) >> 10).text(" KiB in ").number(value(s.purge_calls)).text(" calls, threads ");
+    line.number(value(s.threads_started)).text(", errors ").number(value(s.errors)).text("\n");
+    line.write();
+}
+
+}  // namespace lanes::observe

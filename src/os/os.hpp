@@ -1,0 +1,63 @@
+// os: every system call of lanes. Uses nothing else of ours and allocates nothing.
+//
+// Calls go straight to the kernel: a preloaded shim that wraps mmap or madvise must not see (or recurse into) the
+// allocator, and errno stays what the program left there. Only the set that glibc's own malloc uses is called from the
+// heap (mmap, munmap, mprotect, mremap, madvise, futex), so a program under a seccomp filter made for glibc runs on.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lanes::os {
+
+// Bytes in a page of this machine; a power of two, at least 4096. Read from the auxiliary vector: no system call.
+std::size_t page_bytes();
+
+// Address space without memory and without access. `hint` may be null. Null when the system refuses.
+void* reserve(std::size_t bytes, void* hint);
+
+// Readable, writable, zero, counted by the system only as it is touched. Null when the system refuses.
+void* map(std::size_t bytes);
+void unmap(void* at, std::size_t bytes);
+
+// Makes reserved pages readable and writable. False when the system has no memory to promise.
+bool commit(void* at, std::size_t bytes);
+
+// Gives the memory behind the pages back; they read as zero afterwards. False if the system refuses.
+bool purge(void* at, std::size_t bytes);
+
+// Replaces the mapping by a fresh zero one that can merge with its neighbours: for pages that were moved in by
+// move_pages. False if the system refuses; then nothing has changed.
+bool renew(void* at, std::size_t bytes);
+
+// Moves the pages of [from, from + bytes) to `to`, without copying; what was at `to` is lost, `from` stays mapped and
+// reads as zero. False when the kernel cannot (before 5.7, or too many mappings): then nothing has moved.
+bool move_pages(void* from, void* to, std::size_t bytes);
+
+// Maps `bytes` bytes of a file, shared and writable. Null when it cannot be opened or is shorter.
+void* map_shared_file(const char* path, std::size_t offset, std::size_t bytes);
+
+// Sleeps while *word == expected, at most until somebody wakes it.
+void wait_on(const std::uint32_t* word, std::uint32_t expected);
+void wake_one(const std::uint32_t* word);
+
+// Sleeps for that long.
+void sleep_ms(std::uint64_t milliseconds);
+
+// Sixteen random bytes that the kernel gave this process at exec; no system call.
+void random_bytes(std::uint64_t out[2]);
+
+// Whether the process runs with rights that its user does not have (setuid and the like).
+bool elevated();
+
+std::uint32_t process_id();
+std::uint32_t thread_id();
+std::uint64_t wall_clock_ns();
+
+// Writes to stderr, unbuffered.
+void write_error(const char* text, std::size_t bytes);
+
+// Ends the process by SIGABRT.
+[[noreturn]] void die();
+
+}  // namespace lanes::os
