@@ -23,7 +23,7 @@ inline constexpr std::size_t stats_slot_bytes = 1024;
 struct process_stats {
     std::uint64_t magic;            // stats_magic once the slot is in use
     std::uint32_t version;          // stats_version
-    std::uint32_t pid;
+    std::uint32_t pid;              // in a shared slot; 0 in private memory, which is found by the number anyway
     std::uint64_t started_ns;       // CLOCK_REALTIME, nanoseconds
     char program[40];               // basename of the executable, zero terminated
 

@@ -3,7 +3,8 @@
 // The first line is what the owner of a slot lane reads and writes on every free; the second is what other threads write.
 // A record describes the slot lane, block lane or blob that starts at its slice; the further slices of a block lane
 // have records that lead to the first, those of a blob have none (kind none), so an interior address resolves to "not a
-// block".
+// block". The fast path reads `owner` and `lane.bound` of any record: both are zero unless it describes a slot lane (a
+// bump lane has an owner, but no bound).
 #pragma once
 
 #include <atomic>
@@ -30,7 +31,7 @@ struct slot {
     std::uint64_t link;
 };
 
-enum class slice_kind : std::uint8_t { none, slot_lane, block_lane, block_tail, blob };
+enum class slice_kind : std::uint8_t { none, slot_lane, bump_lane, bump_tail, block_lane, block_tail, blob };
 
 enum class lane_state : std::uint8_t {
     active,      // its free list is in a bin of its owner
@@ -59,6 +60,12 @@ struct block_lane_fields {
     std::uint16_t longest;        // pages in the longest free run
 };
 
+struct bump_lane_fields {
+    std::atomic<std::uint64_t> state;   // heap/bump_lane.cpp: objects alive, and whether the owner has gone
+    std::uint32_t filled;               // bytes handed out since the last reset
+    bool rest_dirty;                    // the slices behind the first may hold something
+};
+
 struct blob_fields {
     std::size_t bytes;            // usable, whole pages
     bool moved_in;                // its pages came from elsewhere, so its mapping does not merge with its neighbours
@@ -82,6 +89,7 @@ struct alignas(128) slice_record {
     std::atomic<heap::thread_heap*> owner;
     union {
         slot_lane_fields lane;
+        bump_lane_fields bump;
         block_lane_fields block;
         blob_fields blob;
     };
@@ -94,6 +102,7 @@ struct alignas(128) slice_record {
     union {
         slot_lane_shared shared;
         block_lane_maps maps;
+        std::atomic<std::uint64_t> bump_map[8];   // bump_tail: a part of the bump lane's maps
     };
 };
 static_assert(sizeof(slice_record) == 128 && offsetof(slice_record, shared) == 64);

@@ -1,4 +1,5 @@
 // Lanes whose thread has ended: released when they run empty, adopted by any thread that needs their class.
+#include "heap/bump_lane.hpp"
 #include "heap/lane_life.hpp"
 #include "heap/lane_lists.hpp"
 #include "heap/locks.hpp"
@@ -47,6 +48,7 @@ void abandon_lanes(thread_heap* heap) {
     for (pending_run& run : heap->runs) {
         if (run.lane != nullptr) hand_over(run);
     }
+    abandon_bump_lane(heap);
     while (heap->owned != 0) {
         slice_record* lane = ground::record_of(heap->owned);
         unsigned c = lane->size_class;

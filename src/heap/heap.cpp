@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "base/stats_page.hpp"
+#include "heap/bump_lane.hpp"
 #include "heap/free_list.hpp"
 #include "heap/large.hpp"
 #include "heap/remote.hpp"
@@ -15,9 +16,17 @@
 namespace lanes::heap {
 namespace {
 
-slot* allocate_slot(thread_heap* heap, unsigned c) {
-    if (is_end(heap->bins[c]) && !refill(heap, c)) return nullptr;
+void* allocate_slot(thread_heap* heap, unsigned c) {
+    if (is_end(heap->bins[c])) {
+        if (void* block = allocate_bumped(heap, c)) return block;
+        if (!refill(heap, c)) return nullptr;
+    }
     return pop(heap, c);
+}
+
+// A slot of a slot lane, whose address is a multiple of every power of two that divides the class's size.
+void* allocate_aligned_slot(thread_heap* heap, unsigned c) {
+    return is_end(heap->bins[c]) && !refill(heap, c) ? nullptr : pop(heap, c);
 }
 
 // No memory: what this process holds free goes back first, so that a request of another size can have it.
@@ -30,20 +39,21 @@ void* retry_after_trim(std::size_t bytes, void* (*again)(std::size_t)) {
     return nullptr;
 }
 
+template <void* (*from)(thread_heap*, unsigned)>
 void* allocate_slot_of(unsigned c) {
     thread_heap* heap = own_heap();
     if (heap != nullptr) {
         base::count(base::stats->slow_mallocs);
-        return allocate_slot(heap, c);
+        return from(heap, c);
     }
     if (!start()) return nullptr;
     late_heap_guard late;
-    return allocate_slot(late.heap(), c);
+    return from(late.heap(), c);
 }
 
 void* try_allocate(std::size_t bytes) {
     switch (route::by_size(bytes)) {
-        case route::destination::slot_lane: return allocate_slot_of(base::class_of(bytes));
+        case route::destination::slot_lane: return allocate_slot_of<allocate_slot>(base::class_of(bytes));
         case route::destination::block_lane: return start() ? allocate_block(bytes, 1).at : nullptr;
         case route::destination::blob: return start() ? allocate_blob(bytes, 1).at : nullptr;
     }
@@ -101,6 +111,9 @@ void release_not_local(void* block, slice_record* r) {
             if (same_lane(next_of(freed), freed) && in_free_list(freed, r)) return report(error::double_free, block, r);
             return release_remote(freed, r);
         }
+        case slice_kind::bump_lane:
+            if (!release_bumped(block, r)) report(error::invalid_free, block, r);
+            return;
         case slice_kind::block_lane:
         case slice_kind::block_tail:
             if (!release_block(block, r)) report(error::invalid_free, block, r);
@@ -108,12 +121,16 @@ void release_not_local(void* block, slice_record* r) {
         case slice_kind::blob:
             if (!release_blob(block, r)) report(error::invalid_free, block, r);
             return;
+        case slice_kind::bump_tail:
         case slice_kind::none: break;
     }
     report(error::invalid_free, block, r);
 }
 
-void release_inexact(void* block, slice_record* r) { report(error::invalid_free, block, r); }
+void release_inexact(void* block, slice_record* r) {
+    if (r->kind.load(std::memory_order_relaxed) == slice_kind::bump_lane && release_bumped(block, r)) return;
+    report(error::invalid_free, block, r);
+}
 
 void release_suspicious(void* block, slice_record* lane) {
     auto freed = static_cast<slot*>(block);
@@ -163,7 +180,7 @@ void* allocate_aligned(std::size_t align, std::size_t bytes) {
     for (int attempt = 0; attempt < 2; ++attempt) {
         void* block;
         if (c < class_count) {
-            block = allocate_slot_of(c);
+            block = allocate_slot_of<allocate_aligned_slot>(c);
         } else if (bytes <= route::block_max && align <= route::block_max) {
             block = allocate_block(bytes > 0 ? bytes : 1, align).at;
         } else {
@@ -185,9 +202,11 @@ std::size_t usable_bytes(const void* block) {
     }
     switch (r->kind.load(std::memory_order_acquire)) {
         case slice_kind::slot_lane: return is_carved_slot(block, r) ? base::class_bytes[r->size_class] : 0;
+        case slice_kind::bump_lane: return bumped_bytes(block, r);
         case slice_kind::block_lane:
         case slice_kind::block_tail: return block_bytes(block, r);
         case slice_kind::blob: return ground::address_of(r) == block ? r->blob.bytes : 0;
+        case slice_kind::bump_tail:
         case slice_kind::none: break;
     }
     return 0;
@@ -207,7 +226,11 @@ bool size_matches(void* block, std::size_t bytes, std::size_t align) {
     slice_record* r = ground::find(block);
     if (r == nullptr) return true;   // null or foreign: the release says so
     bool matches = true;
-    if (r->kind.load(std::memory_order_acquire) == slice_kind::slot_lane) {
+    slice_kind kind = r->kind.load(std::memory_order_acquire);
+    if (kind == slice_kind::bump_lane) {
+        std::size_t usable = usable_bytes(block);
+        matches = usable == 0 || (bytes <= usable && base::class_bytes[base::class_of(bytes)] == usable);
+    } else if (kind == slice_kind::slot_lane) {
         unsigned c = class_count;
         if (align > base::alignment) {
             c = align <= base::slot_max ? base::aligned_class_of(bytes, align) : class_count;

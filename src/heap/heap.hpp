@@ -56,7 +56,9 @@ struct thread_heap {
     slice_index active[class_count];      // 0: none
     lane_list available[class_count];     // lanes with room that are not active
     std::uint16_t lanes[class_count];     // how many lanes of the class there are: says how hot it is
-    slice_index owned;                    // all lanes of this heap
+    slice_index owned;                    // all slot lanes of this heap
+    slice_index bump_lane;                // 0: none yet
+    std::uint16_t bumped[class_count];    // bytes that a class has had from bump lanes
     pending_run runs[runs_per_heap];
     thread_heap* next_free;               // in the list of heaps without a thread
 

@@ -39,12 +39,11 @@ void* reallocate(void* block, std::size_t bytes) {
     bool in_place = false;
     switch (route::by_size(bytes)) {
         case route::destination::slot_lane:
-            in_place = r->kind.load(std::memory_order_relaxed) == slice_kind::slot_lane && stays_in_slot(usable, bytes);
+            in_place = usable <= base::slot_max && stays_in_slot(usable, bytes);
             break;
         case route::destination::block_lane:
-            if (usable > base::slot_max && usable <= block_lane_bytes) {
-                slice_kind kind = r->kind.load(std::memory_order_relaxed);
-                in_place = kind != slice_kind::slot_lane && kind != slice_kind::blob && resize_block(block, r, bytes);
+            if (usable > base::slot_max && r->kind.load(std::memory_order_relaxed) != slice_kind::blob) {
+                in_place = resize_block(block, r, bytes);
             }
             break;
         case route::destination::blob:

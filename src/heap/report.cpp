@@ -37,6 +37,8 @@ void describe(os::line& line, error e, const void* block, const slice_record* r,
             if (offset / bytes >= r->lane.carved) line.text(" (never handed out)");
             break;
         }
+        case slice_kind::bump_lane:
+        case slice_kind::bump_tail: line.text("bump lane, no live object starts here"); break;
         case slice_kind::block_lane:
         case slice_kind::block_tail:
             line.text("block lane ").pointer(ground::address_of(r->first)).text(", no live block starts here");

@@ -1,4 +1,5 @@
 // What the process holds, by walking the slice table.
+#include "heap/bump_lane.hpp"
 #include "heap/heap.hpp"
 #include "heap/large.hpp"
 #include "heap/slot_lane.hpp"
@@ -22,11 +23,13 @@ namespace lanes::heap {
                 totals.live_slot_bytes += std::size_t{live} * base::class_bytes[c];
                 break;
             }
+            case slice_kind::bump_lane: survey_bump_lane(r, totals); break;
             case slice_kind::block_lane: survey_block_lane(r, totals); break;
             case slice_kind::blob:
                 ++totals.blobs;
                 totals.blob_bytes += r->blob.bytes;
                 break;
+            case slice_kind::bump_tail:
             case slice_kind::block_tail:
             case slice_kind::none: break;
         }

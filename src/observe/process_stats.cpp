@@ -16,7 +16,6 @@ constinit char shared_path[path_most]{};
 constinit process_stats spare{};   // for a child that gets no slot of its own
 
 void name_process(process_stats* s) {
-    s->pid = os::process_id();
     s->started_ns = os::wall_clock_ns();
     auto path = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
     if (path == nullptr) path = "?";
@@ -81,6 +80,7 @@ void begin_stats(const char* path) {
     if (process_stats* slot = claim_slot()) {
         carry_over(base::stats, slot);
         base::stats = slot;
+        slot->pid = os::process_id();   // whoever reads private counters found them by the number
     }
     name_process(base::stats);
 }
@@ -92,6 +92,7 @@ void begin_stats_in_child() {
         if (own == nullptr) own = &spare;
         carry_over(base::stats, own);
         base::stats = own;
+        own->pid = os::process_id();
     }
     zero_events(base::stats);
     name_process(base::stats);
@@ -101,7 +102,7 @@ void print_summary() {
     using base::value;
     const process_stats& s = *base::stats;
     os::line line;
-    line.text("lanes: ").text(s.program).text(" (").number(s.pid).text("): peak ").number(value(s.peak_bytes) >> 10);
+    line.text("lanes: ").text(s.program).text(" (").number(os::process_id()).text("): peak ").number(value(s.peak_bytes) >> 10);
     line.text(" KiB, lanes ").number((value(s.slot_lane_bytes) + value(s.block_lane_bytes)) >> 10);
     line.text(" KiB, blobs ").number(value(s.blob_bytes) >> 10).text(" KiB, free and dirty ");
     line.number(value(s.dirty_bytes) >> 10).text(" KiB\nlanes: slots freed ").number(value(s.slots_freed));

@@ -69,7 +69,7 @@ bool start_process(heap::settings& s) {
     s.on_error = static_cast<heap::error_action>(values[option_id::on_error]);
     if (values[option_id::verbose] != 0) {
         os::line line;
-        line.text("lanes: active in ").text(base::stats->program).text(" (").number(base::stats->pid).text(")\n").write();
+        line.text("lanes: active in ").text(base::stats->program).text(" (").number(os::process_id()).text(")\n").write();
     }
     return true;
 }

@@ -1,0 +1,160 @@
+// A thread's bump lane: allocation by its owner, frees by anybody.
+#include "heap/bump_lane.hpp"
+
+#include <bit>
+
+#include "base/stats_page.hpp"
+
+namespace lanes::heap {
+namespace {
+
+constexpr std::uint32_t granules = bump_bytes / base::alignment;
+
+// A bit per granule, in the second lines of four records.
+class granule_map {
+  public:
+    explicit granule_map(slice_record* first) : first_(first) {}
+    std::atomic<std::uint64_t>& word(std::uint32_t i) const { return first_[i / 8].bump_map[i % 8]; }
+    std::atomic<std::uint64_t>& word_of(std::uint32_t granule) const { return word(granule / 64); }
+    static std::uint64_t bit_of(std::uint32_t granule) { return std::uint64_t{1} << granule % 64; }
+
+  private:
+    slice_record* first_;
+};
+
+constexpr std::uint32_t map_words = granules / 64;
+constexpr std::uint32_t map_records = map_words / 8;
+static_assert(2 * map_records == bump_slices - 1);
+
+// An object was placed at the granule since the last reset; and it has not been freed.
+granule_map starts_of(const slice_record* lane) { return granule_map(const_cast<slice_record*>(lane) + 1); }
+granule_map live_of(const slice_record* lane) { return granule_map(const_cast<slice_record*>(lane) + 1 + map_records); }
+
+// state: how many objects are alive, and whether the owner has gone.
+constexpr std::uint64_t owner_gone = std::uint64_t{1} << 32;
+
+std::uint32_t granule_of(const void* block) {
+    return static_cast<std::uint32_t>((reinterpret_cast<std::uintptr_t>(block) & (base::slice_bytes - 1)) / base::alignment);
+}
+
+bool starts_live(const void* block, const slice_record* lane) {
+    std::uint32_t g = granule_of(block);
+    if (reinterpret_cast<std::uintptr_t>(block) % base::alignment != 0 || g >= granules) return false;
+    return (live_of(lane).word_of(g).load(std::memory_order_relaxed) & granule_map::bit_of(g)) != 0;
+}
+
+void release_lane(slice_record* lane) {
+    lane->owner.store(nullptr, std::memory_order_relaxed);
+    lane->kind.store(slice_kind::none, std::memory_order_relaxed);
+    for (std::uint32_t i = 1; i < bump_slices; ++i) lane[i].kind.store(slice_kind::none, std::memory_order_relaxed);
+    base::uncount(base::stats->slot_lane_bytes, base::slice_bytes);
+    slice_index first = ground::index_of(lane);
+    ground::give(first, 1, true);
+    ground::give(first + 1, bump_slices - 1, lane->bump.rest_dirty);
+}
+
+bool open(thread_heap* heap) {
+    ground::run taken = ground::take(bump_slices);
+    if (taken.first == 0) return false;
+    slice_record* lane = ground::record_of(taken.first);
+    lane->lane = {};
+    lane->bump.state.store(0, std::memory_order_relaxed);
+    lane->bump.filled = 0;
+    lane->bump.rest_dirty = !taken.zero;
+    for (std::uint32_t i = 1; i < bump_slices; ++i) {
+        lane[i].first = taken.first;
+        for (auto& word : lane[i].bump_map) word.store(0, std::memory_order_relaxed);
+        lane[i].kind.store(slice_kind::bump_tail, std::memory_order_relaxed);
+    }
+    lane->kind.store(slice_kind::bump_lane, std::memory_order_relaxed);
+    lane->owner.store(heap, std::memory_order_release);
+    heap->bump_lane = taken.first;
+    base::count(base::stats->slot_lane_bytes, base::slice_bytes);
+    return true;
+}
+
+void reset(slice_record* lane) {
+    granule_map starts = starts_of(lane);
+    for (std::uint32_t i = 0; i < map_words; ++i) starts.word(i).store(0, std::memory_order_relaxed);
+    lane->bump.filled = 0;
+}
+
+std::uint32_t bytes_at(std::uint32_t granule, const slice_record* lane) {
+    granule_map starts = starts_of(lane);
+    std::uint32_t at = granule + 1;
+    std::uint32_t end = __atomic_load_n(&lane->bump.filled, __ATOMIC_RELAXED) / base::alignment;
+    while (at < end) {
+        std::uint64_t word = starts.word_of(at).load(std::memory_order_relaxed) >> at % 64;
+        if (word != 0) {
+            at += static_cast<std::uint32_t>(std::countr_zero(word));
+            break;
+        }
+        at = (at / 64 + 1) * 64;
+    }
+    if (at > end) at = end;
+    return (at - granule) * static_cast<std::uint32_t>(base::alignment);
+}
+
+}  // namespace
+
+void* allocate_bumped(thread_heap* heap, unsigned c) {
+    std::uint32_t bytes = base::class_bytes[c];
+    if (heap->bumped[c] >= bump_share || bytes > bump_object_most) return nullptr;
+    if (heap->bumped[c] > 0 && heap->bumped[c] + bytes > bump_share) return nullptr;
+    if (heap->bump_lane == 0 && !open(heap)) return nullptr;
+    slice_record* lane = ground::record_of(heap->bump_lane);
+    // Acquire: pairs with the release of the last object, whose bytes are about to be used again.
+    if (lane->bump.state.load(std::memory_order_acquire) == 0 && lane->bump.filled > 0) reset(lane);
+    std::uint32_t at = lane->bump.filled;
+    if (at + bytes > bump_bytes) return nullptr;
+    heap->bumped[c] = static_cast<std::uint16_t>(heap->bumped[c] + bytes);
+    __atomic_store_n(&lane->bump.filled, at + bytes, __ATOMIC_RELAXED);
+    std::uint32_t g = at / base::alignment;
+    starts_of(lane).word_of(g).fetch_or(granule_map::bit_of(g), std::memory_order_relaxed);
+    live_of(lane).word_of(g).fetch_or(granule_map::bit_of(g), std::memory_order_relaxed);
+    lane->bump.state.fetch_add(1, std::memory_order_relaxed);
+    auto block = reinterpret_cast<slot*>(ground::address_of(lane) + at);
+    block->link = 0;   // as any slot that is handed out
+    return block;
+}
+
+bool release_bumped(void* block, slice_record* lane) {
+    if (!starts_live(block, lane)) return false;
+    std::uint32_t g = granule_of(block);
+    std::uint64_t bit = granule_map::bit_of(g);
+    if ((live_of(lane).word_of(g).fetch_and(~bit, std::memory_order_relaxed) & bit) == 0) return false;
+    base::count(base::stats->slots_freed);
+    // Release: what this thread did with the object comes before its memory is used again.
+    if (lane->bump.state.fetch_sub(1, std::memory_order_acq_rel) == owner_gone + 1) release_lane(lane);
+    return true;
+}
+
+std::size_t bumped_bytes(const void* block, slice_record* lane) {
+    return starts_live(block, lane) ? bytes_at(granule_of(block), lane) : 0;
+}
+
+void abandon_bump_lane(thread_heap* heap) {
+    for (std::uint16_t& bytes : heap->bumped) bytes = 0;
+    if (heap->bump_lane == 0) return;
+    slice_record* lane = ground::record_of(heap->bump_lane);
+    heap->bump_lane = 0;
+    lane->owner.store(nullptr, std::memory_order_relaxed);
+    if (lane->bump.state.fetch_or(owner_gone, std::memory_order_acq_rel) == 0) release_lane(lane);
+}
+
+void survey_bump_lane(const slice_record* lane, survey_totals& totals) {
+    ++totals.slot_lanes;
+    totals.slot_lane_bytes += base::slice_bytes;
+    for (std::uint32_t w = 0; w < map_words; ++w) {
+        std::uint64_t live = live_of(lane).word(w).load(std::memory_order_relaxed);
+        for (; live != 0; live &= live - 1) {
+            std::uint32_t g = w * 64 + static_cast<std::uint32_t>(std::countr_zero(live));
+            std::uint32_t bytes = bytes_at(g, lane);
+            ++totals.live_slots;
+            totals.live_slot_bytes += bytes;
+            if (bytes <= bump_object_most) ++totals.slots_of[base::class_of(bytes)];
+        }
+    }
+}
+
+}  // namespace lanes::heap
