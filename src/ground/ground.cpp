@@ -20,9 +20,8 @@ constexpr std::size_t heaps_step = 32 * 1024;
 constexpr std::size_t grow_least = std::size_t{4} << 20;              // bytes committed at a time, at least
 constexpr std::size_t grow_most = std::size_t{64} << 20;              // and at most, unless one request is larger
 constexpr std::size_t whole_least = std::size_t{8} << 30;             // a smaller reservation is not worth holding whole
+constexpr std::uint32_t regret_least = (std::uint32_t{32} << 20) / page_unit;   // what a small process may keep too
 constexpr std::size_t piece_bytes = std::size_t{64} << 20;            // address space taken at a time when it is scarce
-constexpr std::size_t regret_most = std::size_t{64} << 20;
-constexpr std::uint32_t regret_least_run = 4;                         // slices; lanes cost more to fill than to fault in
 
 std::size_t round_up(std::size_t n, std::size_t step) { return (n + step - 1) / step * step; }
 
@@ -37,10 +36,10 @@ bool commit(std::uintptr_t from, std::uintptr_t to) {
 std::uintptr_t slice_address(slice_index s) { return table.base + (std::uintptr_t{s} << slice_shift); }
 
 void note_peak() {
-    using namespace base;
-    std::uint64_t now = (std::uint64_t{state.used_slices} + state.dirty_slices) << slice_shift;
-    if (now > value(stats->peak_bytes)) stats->peak_bytes.store(now, std::memory_order_relaxed);
-    stats->dirty_bytes.store(std::uint64_t{state.dirty_slices} << slice_shift, std::memory_order_relaxed);
+    std::uint32_t now = state.used_pages.load(std::memory_order_relaxed) + state.dirty_pages;
+    if (now > state.peak_pages) state.peak_pages = now;
+    base::stats->peak_bytes.store(state.peak_pages * page_unit, std::memory_order_relaxed);
+    base::stats->dirty_bytes.store(state.dirty_pages * page_unit, std::memory_order_relaxed);
 }
 
 // One reservation for everything. The records of all slices come with it, so that any address inside has one.
@@ -94,7 +93,6 @@ bool reserve_window() {
 
 void add_free(slice_index first, std::uint32_t n) {
     free_map.set(first, n);
-    state.free_slices += n;
     if (first < state.lowest_free) state.lowest_free = first;
 }
 
@@ -162,24 +160,35 @@ slice_index find_free(std::uint32_t n, std::uint32_t align) {
     return 0;
 }
 
+// Memory that had been given back is wanted again: then the budget was too small by that much.
+void regret(std::uint32_t pages) {
+    if (state.purged_lately == 0) return;
+    if (pages > state.purged_lately) pages = state.purged_lately;
+    state.purged_lately -= pages;
+    state.regret_pages += pages;
+    std::uint32_t most = state.peak_pages / 4 * 3;
+    if (most < regret_least) most = regret_least;
+    if (state.regret_pages > most) state.regret_pages = most;
+}
+
 // Marks [first, first + n) used; all of it is free. Returns whether it reads as zero.
-bool use(slice_index first, std::uint32_t n) {
-    std::uint32_t dirty = dirty_map.count(first, n);
-    free_map.clear(first, n);
-    state.free_slices -= n;
-    if (dirty > 0) {
+bool use(slice_index first, std::uint32_t n, touching how) {
+    std::uint32_t backed = 0;
+    if (dirty_map.count(first, n) > 0) {
+        for (std::uint32_t i = 0; i < n; ++i) backed += record_of(first + i)->backed;
         dirty_map.clear(first, n);
-        state.dirty_slices -= dirty;
+        state.dirty_pages -= backed;
     }
-    state.used_slices += n;
-    if (n >= regret_least_run && state.purged_lately > 0) {
-        std::uint32_t regret = n - dirty < state.purged_lately ? n - dirty : state.purged_lately;
-        state.purged_lately -= regret;
-        state.regret_slices += regret;
-        if (state.regret_slices > regret_most >> slice_shift) state.regret_slices = regret_most >> slice_shift;
+    free_map.clear(first, n);
+    if (how == touching::all) {
+        state.used_pages.fetch_add(n * slice_pages, std::memory_order_relaxed);
+        regret(n * slice_pages - backed);
+    } else {
+        state.used_pages.fetch_add(backed, std::memory_order_relaxed);
+        if (backed == 0) regret(slice_pages);
     }
     note_peak();
-    return dirty == 0;
+    return backed == 0;
 }
 
 }  // namespace
@@ -195,24 +204,45 @@ bool start(const settings& s) {
     return reserve_window();
 }
 
-run take(std::uint32_t slices, std::uint32_t align) {
+run take(std::uint32_t slices, touching how, std::uint32_t align) {
     os::guard held(state.lock);
     slice_index first = find_free(slices, align);
     if (first == 0 && grow(slices, align)) first = find_free(slices, align);
     if (first == 0) return {};
-    return {first, use(first, slices)};
+    return {first, use(first, slices, how)};
 }
 
-void give(slice_index first, std::uint32_t slices, bool dirty) {
+void touch(slice_record* r, std::uint32_t pages) {
+    if (pages <= r->backed) return;
+    state.used_pages.fetch_add(pages - r->backed, std::memory_order_relaxed);
+    r->backed = static_cast<std::uint8_t>(pages & 31);
+}
+
+void note_moved_in(slice_index first, std::uint32_t slices) {
+    for (std::uint32_t i = 0; i < slices; ++i) record_of(first + i)->moved_in = 1;
+}
+
+void give(slice_index first, std::uint32_t slices, touching how, bool zero) {
     os::guard held(state.lock);
     add_free(first, slices);
-    state.used_slices -= slices;
-    if (dirty) {
-        dirty_map.set(first, slices);
-        state.dirty_slices += slices;
-        std::uint32_t budget = budget_slices();
+    std::uint32_t backed = 0;
+    for (std::uint32_t i = 0; i < slices; ++i) {
+        slice_record* r = record_of(first + i);
+        if (how == touching::all) {
+            r->backed = slice_pages & 31;
+            backed += slice_pages;
+        } else {
+            backed += r->backed;
+        }
+        if (zero) r->backed = 0;
+        if (r->backed > 0) dirty_map.set(first + i, 1);
+    }
+    state.used_pages.fetch_sub(backed, std::memory_order_relaxed);
+    if (!zero) {
+        state.dirty_pages += backed;
+        std::uint32_t budget = budget_pages();
         // A quarter below the budget, so that one pass makes room for many frees and its runs are long.
-        if (state.dirty_slices > budget) purge_down_to(budget - budget / 4);
+        if (state.dirty_pages > budget) purge_down_to(budget - budget / 4);
     }
     note_peak();
 }
@@ -227,7 +257,7 @@ bool extend(slice_index first, std::uint32_t slices, std::uint32_t wanted, bool&
         if (state.piecewise || from >= state.frontier || free_map.next_clear(from, state.frontier) != state.frontier) return false;
         if (!grow(more, 1) || free_map.next_clear(from, state.frontier) - from < more) return false;
     }
-    zero = use(from, more);
+    zero = use(from, more, touching::all);
     return true;
 }
 

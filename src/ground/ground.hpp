@@ -60,18 +60,27 @@ struct run {
     bool zero;                // every byte reads as zero
 };
 
-// Takes `slices` slices that lie together, the first at a multiple of `align` slices (a power of two) in address.
-run take(std::uint32_t slices, std::uint32_t align = 1);
+// The pages of slices in use came from another address (os::move_pages).
+void note_moved_in(slice_index first, std::uint32_t slices);
 
-// Gives slices back; their records must be clear. `dirty`: they may hold something else than zero.
-// Purges when more free memory is dirty than the budget allows.
-void give(slice_index first, std::uint32_t slices, bool dirty);
+// Who takes slices says how their memory will be touched: all of it, or as far as `touch` says.
+enum class touching : std::uint8_t { all, as_told };
+
+// Takes `slices` slices that lie together, the first at a multiple of `align` slices (a power of two) in address.
+run take(std::uint32_t slices, touching, std::uint32_t align = 1);
+
+// Of a slice taken with touching::as_told: the first `pages` pages are about to be written to.
+void touch(slice_record*, std::uint32_t pages);
+
+// Gives slices back, as they were taken; their records must be clear. What remains of them: `zero`, nothing that could be
+// read (fresh, or purged); else what they were touched for. Purges when more free memory is dirty than the budget allows.
+void give(slice_index first, std::uint32_t slices, touching, bool zero = false);
 
 // Takes the slices right behind [first, first + slices) too, so that the run has `wanted`; false when one is in use.
 bool extend(slice_index first, std::uint32_t slices, std::uint32_t wanted, bool& zero);
 
 // Memory for a thread's heap: heap_bytes bytes, zero the first time, never given back to anybody else. Null without memory.
-inline constexpr std::size_t heap_bytes = 4096;
+inline constexpr std::size_t heap_bytes = 8192;
 void* heap_memory();
 
 // Bytes of free memory that may stay dirty now.

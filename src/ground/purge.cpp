@@ -9,62 +9,71 @@
 
 namespace lanes::ground {
 
-std::uint32_t budget_slices() {
-    std::size_t share = (std::size_t{state.used_slices} << slice_shift) / state.limits.purge_share;
-    std::size_t least = state.limits.purge_budget_bytes;
-    return static_cast<std::uint32_t>((share > least ? share : least) >> slice_shift) + state.regret_slices;
+std::uint32_t budget_pages() {
+    std::size_t share = state.used_pages.load(std::memory_order_relaxed) / state.limits.purge_share;
+    std::size_t least = state.limits.purge_budget_bytes / page_unit;
+    return static_cast<std::uint32_t>(share > least ? share : least) + state.regret_pages;
 }
 
 std::uint32_t purge_down_to(std::uint32_t keep) {
     std::uint32_t purged = 0;
     slice_index end = state.frontier;
-    while (state.dirty_slices > keep) {
+    while (state.dirty_pages > keep) {
         end = dirty_map.last_set(end);
         if (end == 0) break;
-        // [first, end): the dirty run that ends here, cut to what has to go.
-        slice_index first = end - 1;
-        std::uint32_t excess = state.dirty_slices - keep;
-        while (first > 0 && end - first < excess && dirty_map.test(first - 1)) --first;
+        // [first, end): the dirty run that ends here, as far as it has to go.
+        slice_index first = end;
+        std::uint32_t pages = 0;
+        bool moved_in = false;
+        do {
+            --first;
+            pages += record_of(first)->backed;
+            moved_in |= record_of(first)->moved_in;
+        } while (first > 1 && pages < state.dirty_pages - keep && dirty_map.test(first - 1));
         std::uint32_t n = end - first;
         dirty_map.clear(first, n);
         free_map.clear(first, n);
-        state.dirty_slices -= n;
-        state.free_slices -= n;
+        state.dirty_pages -= pages;
         state.lock.unlock();
-        bool given = os::purge(address_of(first), std::size_t{n} << slice_shift);
+        // Mappings that cannot merge are replaced on this occasion, or their number would grow with every moved blob.
+        std::size_t bytes = std::size_t{n} << slice_shift;
+        bool renewed = moved_in && os::renew(address_of(first), bytes);
+        bool given = renewed || os::purge(address_of(first), bytes);
         base::count(base::stats->purge_calls);
         state.lock.lock();
         free_map.set(first, n);
-        state.free_slices += n;
         if (first < state.lowest_free) state.lowest_free = first;
         if (!given) {   // the kernel refused (out of mappings): the slices are free and dirty as before
             dirty_map.set(first, n);
-            state.dirty_slices += n;
+            state.dirty_pages += pages;
             break;
         }
-        base::count(base::stats->purged_bytes, std::uint64_t{n} << slice_shift);
-        purged += n;
+        for (std::uint32_t i = 0; i < n; ++i) {
+            record_of(first + i)->backed = 0;
+            if (renewed) record_of(first + i)->moved_in = 0;
+        }
+        base::count(base::stats->purged_bytes, pages * page_unit);
+        purged += pages;
         end = first;
     }
+    std::uint32_t unlearned = purged / 8;
+    state.regret_pages -= unlearned < state.regret_pages ? unlearned : state.regret_pages;
     state.purged_lately += purged;
-    if (state.purged_lately > state.used_slices + state.regret_slices + purged) {
-        state.purged_lately = state.used_slices + state.regret_slices + purged;
-    }
-    state.regret_slices -= state.regret_slices / 8;
+    if (state.purged_lately > state.peak_pages) state.purged_lately = state.peak_pages;
     return purged;
 }
 
 std::size_t purge_budget() {
     os::guard held(state.lock);
-    return std::size_t{budget_slices()} << slice_shift;
+    return budget_pages() * page_unit;
 }
 
 std::size_t purge(std::size_t keep) {
     os::guard held(state.lock);
-    std::uint32_t purged = purge_down_to(static_cast<std::uint32_t>(keep >> slice_shift));
-    if (keep == 0) state.regret_slices = 0;
-    base::stats->dirty_bytes.store(std::uint64_t{state.dirty_slices} << slice_shift, std::memory_order_relaxed);
-    return std::size_t{purged} << slice_shift;
+    std::uint32_t purged = purge_down_to(static_cast<std::uint32_t>(keep / page_unit));
+    if (keep == 0) state.regret_pages = 0;
+    base::stats->dirty_bytes.store(state.dirty_pages * page_unit, std::memory_order_relaxed);
+    return purged * page_unit;
 }
 
 }  // namespace lanes::ground

@@ -22,6 +22,10 @@ namespace lanes::ground {
 using base::slice_bytes;
 using base::slice_shift;
 
+// Memory behind slices is counted in pages of 4 KiB, whatever the machine's page is.
+inline constexpr std::size_t page_unit = 4096;
+inline constexpr std::uint32_t slice_pages = slice_bytes / page_unit;
+
 // A slice by its number; 0 stands for "none" wherever one is stored, since slice 0 is never handed out.
 using slice_index = std::uint32_t;
 
@@ -63,12 +67,10 @@ struct block_lane_fields {
 struct bump_lane_fields {
     std::atomic<std::uint64_t> state;   // heap/bump_lane.cpp: objects alive, and whether the owner has gone
     std::uint32_t filled;               // bytes handed out since the last reset
-    bool rest_dirty;                    // the slices behind the first may hold something
 };
 
 struct blob_fields {
     std::size_t bytes;            // usable, whole pages
-    bool moved_in;                // its pages came from elsewhere, so its mapping does not merge with its neighbours
 };
 
 struct slot_lane_shared {
@@ -96,6 +98,8 @@ struct alignas(128) slice_record {
     std::uint8_t size_class;
     std::atomic<slice_kind> kind;
     lane_state state;
+    std::uint8_t backed : 5;      // pages (page_unit) from the slice's start that may have memory behind them
+    std::uint8_t moved_in : 1;    // they came from another address, so the slice's mapping does not merge with its neighbours
     slice_index first;            // block_tail: the slice at which the block lane begins
 
     // The second cache line.

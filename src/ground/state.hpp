@@ -1,6 +1,8 @@
 // What ground.cpp and purge.cpp share; nobody else includes it.
 #pragma once
 
+#include <atomic>
+
 #include "ground/ground.hpp"
 #include "ground/slice_map.hpp"
 #include "os/mutex.hpp"
@@ -12,16 +14,16 @@ struct ground_state {
     slice_index frontier = 0;          // slices below it have been committed
     slice_index window = 0;            // slices there may ever be
     slice_index lowest_free = 0;       // no slice below it is free
-    std::uint32_t free_slices = 0;
-    std::uint32_t dirty_slices = 0;
-    std::uint32_t used_slices = 0;
+    std::uint32_t dirty_pages = 0;     // behind free slices
+    std::atomic<std::uint32_t> used_pages{0};   // behind slices in use; the only number that changes without the lock
+    std::uint32_t peak_pages = 0;      // of both together
     bool piecewise = false;            // address space is limited: mapped in pieces inside the window, not reserved whole
     settings limits{};
 
-    // Large runs that were purged and then wanted again show that the budget was too small: it grows by what had to be
-    // faulted in once more, and shrinks as purging goes unregretted.
-    std::uint32_t purged_lately = 0;   // slices
-    std::uint32_t regret_slices = 0;   // added to the budget
+    // Memory that was purged and is wanted again shows that the budget was too small: it grows by what has to be faulted
+    // in once more, up to three quarters of the peak, and shrinks by an eighth of what is purged.
+    std::uint32_t purged_lately = 0;   // pages
+    std::uint32_t regret_pages = 0;    // added to the budget
 
     std::byte* heaps = nullptr;        // next thread heap
     std::byte* heaps_committed = nullptr;
@@ -33,11 +35,11 @@ extern constinit ground_state state;
 extern constinit slice_map free_map;
 extern constinit slice_map dirty_map;
 
-// Gives free dirty slices back, highest first, until at most `keep` are dirty. The lock is held at entry and at exit but
-// not during the system calls. Returns how many slices were given back.
+// Gives the memory of free slices back, highest first, until at most `keep` pages of it are left. The lock is held at
+// entry and at exit but not during the system calls. Returns how many pages were given back.
 std::uint32_t purge_down_to(std::uint32_t keep);
 
-// Slices that may stay dirty; the lock is held.
-std::uint32_t budget_slices();
+// Pages that may stay dirty; the lock is held.
+std::uint32_t budget_pages();
 
 }  // namespace lanes::ground

@@ -83,8 +83,10 @@ bool look_at_abandoned(slice_record* lane) {
     return true;
 }
 
+bool anything_to_adopt(unsigned c) { return __atomic_load_n(&adoptable[c].first, __ATOMIC_RELAXED) != 0; }
+
 slice_record* adopt(thread_heap* heap, unsigned c) {
-    if (__atomic_load_n(&adoptable[c].first, __ATOMIC_RELAXED) == 0) return nullptr;
+    if (!anything_to_adopt(c)) return nullptr;
     os::guard held(abandoned_lock);
     if (adoptable[c].first == 0) return nullptr;
     slice_record* lane = ground::record_of(adoptable[c].first);

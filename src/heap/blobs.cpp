@@ -24,8 +24,8 @@ bool claim(slice_record* r, const void* blob) {
     return r->kind.compare_exchange_strong(kind, slice_kind::none, std::memory_order_acquire, std::memory_order_relaxed);
 }
 
-void set(slice_record* r, std::size_t bytes, bool moved_in) {
-    r->blob = {bytes, moved_in};
+void set(slice_record* r, std::size_t bytes) {
+    r->blob = {bytes};
     r->owner.store(nullptr, std::memory_order_relaxed);
     r->kind.store(slice_kind::blob, std::memory_order_release);
     base::count(base::stats->blob_bytes, bytes);
@@ -36,9 +36,9 @@ void set(slice_record* r, std::size_t bytes, bool moved_in) {
 piece allocate_blob(std::size_t bytes, std::size_t align) {
     if (bytes > blob_most || align > blob_most) return {};
     std::uint32_t align_slices = align <= base::slice_bytes ? 1 : slices_of(align);
-    ground::run taken = ground::take(slices_of(bytes), align_slices);
+    ground::run taken = ground::take(slices_of(bytes), ground::touching::all, align_slices);
     if (taken.first == 0) return {};
-    set(ground::record_of(taken.first), whole_pages(bytes), false);
+    set(ground::record_of(taken.first), whole_pages(bytes));
     base::count(base::stats->blobs_allocated);
     return {ground::address_of(taken.first), taken.zero};
 }
@@ -46,13 +46,9 @@ piece allocate_blob(std::size_t bytes, std::size_t align) {
 bool release_blob(void* blob, slice_record* r) {
     if (!claim(r, blob)) return false;
     std::size_t bytes = r->blob.bytes;
-    bool moved_in = r->blob.moved_in;
     base::uncount(base::stats->blob_bytes, bytes);
     base::count(base::stats->blobs_freed);
-    std::uint32_t slices = slices_of(bytes);
-    // Pages that came from elsewhere make a mapping of their own; a fresh one merges with its neighbours again.
-    bool renewed = moved_in && os::renew(blob, std::size_t{slices} << base::slice_shift);
-    ground::give(ground::index_of(r), slices, !renewed);
+    ground::give(ground::index_of(r), slices_of(bytes), ground::touching::all);
     return true;
 }
 
@@ -67,7 +63,7 @@ bool resize_blob(void* blob, slice_record* r, std::size_t bytes) {
     }
     r->blob.bytes = new_bytes;
     base::count(base::stats->blob_bytes, new_bytes - old_bytes);   // wraps around when it shrinks, as it should
-    if (wanted < had) ground::give(ground::index_of(r) + wanted, had - wanted, true);
+    if (wanted < had) ground::give(ground::index_of(r) + wanted, had - wanted, ground::touching::all);
     return true;
 }
 
@@ -77,28 +73,26 @@ void* move_blob(void* blob, slice_record* r, std::size_t bytes) {
     // A blob that outgrew its place grows again: twice the room, and the second half goes back at once, so that the
     // slices behind it are free for a while.
     std::uint32_t slices = slices_of(bytes);
-    ground::run taken = ground::take(slices * 2);
+    ground::run taken = ground::take(slices * 2, ground::touching::all);
     if (taken.first != 0) {
-        ground::give(taken.first + slices, slices, false);
+        ground::give(taken.first + slices, slices, ground::touching::all, taken.zero);
     } else {
-        taken = ground::take(slices);
+        taken = ground::take(slices, ground::touching::all);
     }
     if (taken.first == 0) return nullptr;
     void* to = ground::address_of(taken.first);
     if (!os::move_pages(blob, to, old_bytes)) {
-        ground::give(taken.first, slices, !taken.zero);
+        ground::give(taken.first, slices, ground::touching::all, taken.zero);
         return nullptr;
     }
-    bool moved_in = r->blob.moved_in;
     if (!claim(r, blob)) return nullptr;
     base::uncount(base::stats->blob_bytes, old_bytes);
-    set(ground::record_of(taken.first), whole_pages(bytes), true);
+    set(ground::record_of(taken.first), whole_pages(bytes));
+    ground::note_moved_in(taken.first, slices_of(old_bytes));
     base::count(base::stats->remaps);
     // What stays behind are zero pages; the part of the last slice that the blob did not use was never touched by it,
     // but may be dirty from before.
-    bool rest_dirty = old_bytes % base::slice_bytes != 0;
-    if (moved_in) rest_dirty = !os::renew(blob, std::size_t{slices_of(old_bytes)} << base::slice_shift);
-    ground::give(ground::index_of(r), slices_of(old_bytes), rest_dirty);
+    ground::give(ground::index_of(r), slices_of(old_bytes), ground::touching::all, old_bytes % base::slice_bytes == 0);
     return to;
 }
 

@@ -96,7 +96,7 @@ void relist(slice_record* lane) {
 }
 
 slice_record* open_lane() {
-    ground::run taken = ground::take(block_lane_slices);
+    ground::run taken = ground::take(block_lane_slices, ground::touching::all);
     if (taken.first == 0) return nullptr;
     for (std::uint32_t i = 1; i < block_lane_slices; ++i) {
         slice_record* tail = ground::record_of(taken.first + i);
@@ -128,7 +128,7 @@ void close_lane(slice_record* lane) {
         ground::record_of(first + i)->kind.store(slice_kind::none, std::memory_order_relaxed);
     }
     base::uncount(base::stats->block_lane_bytes, block_lane_bytes);
-    ground::give(first, block_lane_slices, dirty > 0);
+    ground::give(first, block_lane_slices, ground::touching::all, dirty == 0);
 }
 
 // The first page of the first free run of n pages at a multiple of `align` pages in address; lane_pages if there is none.

@@ -49,18 +49,16 @@ void release_lane(slice_record* lane) {
     for (std::uint32_t i = 1; i < bump_slices; ++i) lane[i].kind.store(slice_kind::none, std::memory_order_relaxed);
     base::uncount(base::stats->slot_lane_bytes, base::slice_bytes);
     slice_index first = ground::index_of(lane);
-    ground::give(first, 1, true);
-    ground::give(first + 1, bump_slices - 1, lane->bump.rest_dirty);
+    ground::give(first, bump_slices, ground::touching::as_told);
 }
 
 bool open(thread_heap* heap) {
-    ground::run taken = ground::take(bump_slices);
+    ground::run taken = ground::take(bump_slices, ground::touching::as_told);
     if (taken.first == 0) return false;
     slice_record* lane = ground::record_of(taken.first);
     lane->lane = {};
     lane->bump.state.store(0, std::memory_order_relaxed);
     lane->bump.filled = 0;
-    lane->bump.rest_dirty = !taken.zero;
     for (std::uint32_t i = 1; i < bump_slices; ++i) {
         lane[i].first = taken.first;
         for (auto& word : lane[i].bump_map) word.store(0, std::memory_order_relaxed);
@@ -109,6 +107,7 @@ void* allocate_bumped(thread_heap* heap, unsigned c) {
     if (at + bytes > bump_bytes) return nullptr;
     heap->bumped[c] = static_cast<std::uint16_t>(heap->bumped[c] + bytes);
     __atomic_store_n(&lane->bump.filled, at + bytes, __ATOMIC_RELAXED);
+    ground::touch(lane, static_cast<std::uint32_t>((at + bytes + ground::page_unit - 1) / ground::page_unit));
     std::uint32_t g = at / base::alignment;
     starts_of(lane).word_of(g).fetch_or(granule_map::bit_of(g), std::memory_order_relaxed);
     live_of(lane).word_of(g).fetch_or(granule_map::bit_of(g), std::memory_order_relaxed);

@@ -18,7 +18,10 @@ namespace {
 
 void* allocate_slot(thread_heap* heap, unsigned c) {
     if (is_end(heap->bins[c])) {
-        if (void* block = allocate_bumped(heap, c)) return block;
+        // Not while a lane of the class waits for somebody to take it over.
+        if (!anything_to_adopt(c)) {
+            if (void* block = allocate_bumped(heap, c)) return block;
+        }
         if (!refill(heap, c)) return nullptr;
     }
     return pop(heap, c);
@@ -43,7 +46,12 @@ template <void* (*from)(thread_heap*, unsigned)>
 void* allocate_slot_of(unsigned c) {
     thread_heap* heap = own_heap();
     if (heap != nullptr) {
-        base::count(base::stats->slow_mallocs);
+        // The shared counter's cache line is written once in many slow calls.
+        constexpr std::uint32_t gathered = 256;
+        if (++heap->slow_mallocs == gathered) {
+            base::count(base::stats->slow_mallocs, gathered);
+            heap->slow_mallocs = 0;
+        }
         return from(heap, c);
     }
     if (!start()) return nullptr;

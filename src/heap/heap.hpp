@@ -40,16 +40,16 @@ struct pending_run {
     std::uint32_t count;
 };
 
-inline constexpr unsigned runs_per_heap = 16;              // direct-mapped by slice number
+inline constexpr unsigned runs_per_heap = 64;              // direct-mapped by slice number
 inline constexpr std::uint32_t run_slots_most = 32;
-inline constexpr std::uint32_t run_bytes_most = 4096;      // 16 runs of 4 KiB: at most 64 KiB stranded in a thread
+inline constexpr std::uint32_t run_bytes_most = 2048;      // 64 runs of 2 KiB: at most 128 KiB stranded in a thread
 
 struct lane_list {
     slice_index first;
     slice_index last;
 };
 
-// What a thread allocates from. 4 KiB of ground's heap memory, reused by later threads, never unmapped, so another
+// What a thread allocates from. 8 KiB of ground's heap memory, reused by later threads, never unmapped, so another
 // thread may always read it.
 struct thread_heap {
     slot* bins[class_count];              // first: the fast path indexes it. The head of the active lane's free list
@@ -60,6 +60,7 @@ struct thread_heap {
     slice_index bump_lane;                // 0: none yet
     std::uint16_t bumped[class_count];    // bytes that a class has had from bump lanes
     pending_run runs[runs_per_heap];
+    std::uint32_t slow_mallocs;           // not yet counted in the process's statistics
     thread_heap* next_free;               // in the list of heaps without a thread
 
     // Other threads write here. Lanes of this heap with enough remote frees to be looked at.

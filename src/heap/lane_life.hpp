@@ -43,7 +43,7 @@ inline void release_lane(slice_record* lane) {
     lane->shared.remote.store(0, std::memory_order_relaxed);
     base::count(base::stats->lanes_released);
     base::uncount(base::stats->slot_lane_bytes, base::slice_bytes);
-    ground::give(ground::index_of(lane), 1, true);
+    ground::give(ground::index_of(lane), 1, ground::touching::as_told);
 }
 
 // Gives the pages of one lane back that hold no live slot, leaving its free list without their slots. `head` is where the

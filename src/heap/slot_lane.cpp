@@ -133,12 +133,13 @@ void carve(thread_heap* heap, unsigned c, slice_record* lane) {
         }
         lane->lane.carved = static_cast<std::uint16_t>(until);
         lane->lane.bound = until * base::bound_step_of(bytes);
+        ground::touch(lane, (until * bytes + page_share - 1) / page_share);
     }
     heap->bins[c] = list;
 }
 
 slice_record* open(thread_heap* heap, unsigned c) {
-    ground::run taken = ground::take(1);
+    ground::run taken = ground::take(1, ground::touching::as_told);
     if (taken.first == 0) return nullptr;
     slice_record* lane = ground::record_of(taken.first);
     std::uint32_t bytes = base::class_bytes[c];

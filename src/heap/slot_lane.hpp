@@ -22,6 +22,8 @@ void abandon_lanes(thread_heap*);
 
 // Takes over a lane of a class with room in it that a thread left behind; null when there is none.
 slice_record* adopt(thread_heap*, unsigned size_class);
+// Whether there was one a moment ago.
+bool anything_to_adopt(unsigned size_class);
 
 // Gives pages without a live slot back, in the lanes of this heap (and, in trim of the abandoned ones, of none).
 // Returns the bytes given back. Lanes that turn out to be empty are released.

@@ -67,6 +67,8 @@ void end_of_thread(void* heap_of_thread) {
     ended = true;
     abandon_lanes(heap);
     base::count(base::stats->threads_ended);
+    base::count(base::stats->slow_mallocs, heap->slow_mallocs);
+    heap->slow_mallocs = 0;
     os::guard held(heaps_lock);
     heap->next_free = free_heaps;
     free_heaps = heap;
