@@ -113,6 +113,7 @@ void* allocate_bumped(thread_heap* heap, unsigned c) {
     live_of(lane).word_of(g).fetch_or(granule_map::bit_of(g), std::memory_order_relaxed);
     lane->bump.state.fetch_add(1, std::memory_order_relaxed);
     auto block = reinterpret_cast<slot*>(ground::address_of(lane) + at);
+    base::count(base::stats->slots_allocated);
     block->link = 0;   // as any slot that is handed out
     return block;
 }

@@ -20,10 +20,13 @@ inline constexpr std::uint32_t forever = 0x7fff'ffff;   // frees into an active 
 
 inline void arm(slice_record* lane, std::uint32_t frees) { lane->lane.countdown = lane->lane.armed = frees > 0 ? frees : 1; }
 
+// Allocations are not counted as they happen. A lane stays active until its list is empty, so each slot freed meanwhile
+// has been allocated again: it counts as both here, and the difference in `used` is added when the lane stands back.
 inline void count_freed(const slice_record* lane, std::uint32_t slots) {
     if (slots == 0) return;
     base::count(base::stats->slots_freed, slots);
     base::count(base::stats->bytes_slots_freed, std::uint64_t{slots} * base::class_bytes[lane->size_class]);
+    if (lane->state == lane_state::active) base::count(base::stats->slots_allocated, slots);
 }
 
 // Counts the frees since the lane was armed. For a lane that is not active, brings `used` up to date.

@@ -55,13 +55,13 @@ void look_at(thread_heap* heap, slice_record* lane, seen how) {
 
 void activate(thread_heap* heap, unsigned c, slice_record* lane) {
     settle(lane);
-    lane->state = lane_state::active;
     heap->active[c] = ground::index_of(lane);
     slot* list = lane->lane.free;
     if (is_end(list)) {
         remote_word taken = take_remote(lane, remote_word::never);
         list = taken.list(lane);
         count_freed(lane, taken.count());
+        lane->lane.used = static_cast<std::uint16_t>(lane->lane.used - taken.count());
     } else {
         update_remote(lane, [](remote_word w) {
             return remote_word::of(w.first(), w.count(), remote_word::never, w.queued());
@@ -69,6 +69,7 @@ void activate(thread_heap* heap, unsigned c, slice_record* lane) {
     }
     heap->bins[c] = list;
     lane->lane.head = &heap->bins[c];
+    lane->state = lane_state::active;
     lane->lane.free = end_of(lane);
     arm(lane, forever);
 }
@@ -83,7 +84,9 @@ void deactivate(thread_heap* heap, unsigned c) {
     heap->bins[c] = empty_bin;
     lane->lane.head = &lane->lane.free;
     lane->lane.free = end_of(lane);
-    lane->lane.used = static_cast<std::uint16_t>(lane->lane.carved - slots_touching(lane->lane.purged, lane));
+    auto used = static_cast<std::uint16_t>(lane->lane.carved - slots_touching(lane->lane.purged, lane));
+    base::count(base::stats->slots_allocated, std::uint64_t{used} - lane->lane.used);
+    lane->lane.used = used;
     lane->state = lane_state::full;
     arm(lane, 1);
     look_at(heap, lane, seen::on_countdown);

@@ -25,6 +25,8 @@ constexpr option table[] = {
      "address space to reserve at start; less is taken when the system refuses"},
     {option_id::scavenger_ms, "LANES_SCAVENGER", option_kind::number, 0, 0, 3600'000, "", "ms",
      "period of a background thread that gives free memory back; 0 starts no thread"},
+    {option_id::library, "LANES_LIB", option_kind::text, 0, 0, 0, "", "",
+     "the library that `lanes run` preloads, if not the one installed beside it"},
 };
 static_assert(sizeof table / sizeof table[0] == static_cast<std::size_t>(option_id::count));
 

@@ -8,7 +8,8 @@
 namespace lanes::observe {
 
 enum class option_id : std::uint8_t {
-    disable, on_error, stats, summary, verbose, strict, purge_budget_kib, purge_share, reserve_gib, scavenger_ms, count
+    disable, on_error, stats, summary, verbose, strict, purge_budget_kib, purge_share, reserve_gib, scavenger_ms, library,
+    count
 };
 
 enum class option_kind : std::uint8_t {

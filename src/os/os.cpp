@@ -1,6 +1,7 @@
 // The system calls, made without libc's wrappers.
 #include "os/os.hpp"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <signal.h>
@@ -98,7 +99,10 @@ void* map_shared_file(const char* path, std::size_t offset, std::size_t bytes) {
     // Touching a page beyond the end of the file is SIGBUS, so the length is asked first.
     long end = call(SYS_lseek, fd, 0, SEEK_END);
     void* at = nullptr;
-    if (!failed(end) && static_cast<std::size_t>(end) >= offset + bytes) {
+    bool there = !failed(end) && static_cast<std::size_t>(end) >= offset + bytes;
+    // And on a full file system, too: its blocks are taken now. (Where that is not supported, they are taken at the touch.)
+    if (there && call(SYS_fallocate, fd, 0, static_cast<long>(offset), static_cast<long>(bytes)) == -ENOSPC) there = false;
+    if (there) {
         at = pointer(call(SYS_mmap, 0, static_cast<long>(bytes), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
                           static_cast<long>(offset)));
     }

@@ -1,0 +1,21 @@
+// The block that `lanes run --summary` prints when the command is over.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tools/lanes/stats_reader.hpp"
+
+namespace lanes::tool {
+
+struct finished_run {
+    std::vector<std::string> command;
+    std::string outcome;  // "exit code 0", "killed by signal 9 (Killed)"
+    bool active = false;  // the command itself ran on lanes
+    std::string why_not;  // when it did not
+    stats_file_content statistics;
+};
+
+std::string summary_text(const finished_run& run);
+
+}  // namespace lanes::tool
