@@ -1,45 +1,28 @@
 // operator new and delete, every form.
 //
-// What must happen without memory (the new-handler, std::bad_alloc) is the C++ runtime's, which this library does not
-// need: its functions are weak here and found in the program's own runtime when it has one.
-#include <cerrno>
+// std::bad_alloc is the C++ runtime's, which this library does not need: what throws it is weak here and found in the
+// program's own runtime when it has one.
 #include <cstddef>
 #include <new>
 
 #include "heap/fast_path.hpp"
 #include "interpose/export.hpp"
+#include "interpose/handlers.hpp"
 #include "os/os.hpp"
 
 namespace heap = lanes::heap;
 
 namespace std {
 // From the program's libstdc++ or libc++, if it has one.
-[[gnu::weak]] new_handler get_new_handler() noexcept;
 [[gnu::weak, noreturn]] void __throw_bad_alloc();
 }  // namespace std
 
 namespace {
 
-constexpr std::size_t no_align = 0;
-
-void* attempt(std::size_t bytes, std::size_t align) {
-    return align == no_align ? heap::allocate(bytes) : heap::allocate_aligned(align, bytes);
-}
-
-// Calls the new-handler until there is memory or there is no handler. Null then.
-void* ask_handlers(std::size_t bytes, std::size_t align) {
-    while (&std::get_new_handler != nullptr) {
-        std::new_handler handler = std::get_new_handler();
-        if (handler == nullptr) break;
-        handler();
-        if (void* block = attempt(bytes, align)) return block;
-    }
-    errno = ENOMEM;
-    return nullptr;
-}
+using lanes::interpose::no_align;
 
 [[gnu::cold, gnu::noinline]] void* new_failed(std::size_t bytes, std::size_t align) {
-    if (void* block = ask_handlers(bytes, align)) return block;
+    if (void* block = lanes::interpose::ask_handlers(bytes, align)) return block;
     if (&std::__throw_bad_alloc != nullptr) std::__throw_bad_alloc();
     lanes::os::die();   // no C++ runtime, so nobody could catch it
 }
@@ -55,10 +38,14 @@ void* new_or_throw(std::size_t bytes, std::align_val_t align) {
     return LANES_LIKELY(block != nullptr) ? block : new_failed(bytes, static_cast<std::size_t>(align));
 }
 
-// A handler may throw, which ends a program inside a noexcept function; that is what the standard asks for here too.
-void* new_or_null(std::size_t bytes, std::size_t align) {
-    void* block = attempt(bytes, align);
-    return LANES_LIKELY(block != nullptr) ? block : ask_handlers(bytes, align);
+void* new_or_null(std::size_t bytes) {
+    void* block = heap::allocate(bytes);
+    return LANES_LIKELY(block != nullptr) ? block : lanes::interpose::ask_handlers_quietly(bytes, no_align);
+}
+void* new_or_null(std::size_t bytes, std::align_val_t align) {
+    void* block = heap::allocate_aligned(static_cast<std::size_t>(align), bytes);
+    if (LANES_LIKELY(block != nullptr)) return block;
+    return lanes::interpose::ask_handlers_quietly(bytes, static_cast<std::size_t>(align));
 }
 
 [[gnu::noinline]] void delete_sized(void* block, std::size_t bytes, std::size_t align) {
@@ -82,10 +69,10 @@ LANES_EXPORT void* operator new(std::size_t n) { return new_or_throw(n); }
 LANES_EXPORT void* operator new[](std::size_t n) { return new_or_throw(n); }
 LANES_EXPORT void* operator new(std::size_t n, std::align_val_t a) { return new_or_throw(n, a); }
 LANES_EXPORT void* operator new[](std::size_t n, std::align_val_t a) { return new_or_throw(n, a); }
-LANES_EXPORT void* operator new(std::size_t n, const std::nothrow_t&) noexcept { return new_or_null(n, no_align); }
-LANES_EXPORT void* operator new[](std::size_t n, const std::nothrow_t&) noexcept { return new_or_null(n, no_align); }
-LANES_EXPORT void* operator new(std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept { return new_or_null(n, static_cast<std::size_t>(a)); }
-LANES_EXPORT void* operator new[](std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept { return new_or_null(n, static_cast<std::size_t>(a)); }
+LANES_EXPORT void* operator new(std::size_t n, const std::nothrow_t&) noexcept { return new_or_null(n); }
+LANES_EXPORT void* operator new[](std::size_t n, const std::nothrow_t&) noexcept { return new_or_null(n); }
+LANES_EXPORT void* operator new(std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept { return new_or_null(n, a); }
+LANES_EXPORT void* operator new[](std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept { return new_or_null(n, a); }
 
 LANES_EXPORT void operator delete(void* p) noexcept { heap::release(p); }
 LANES_EXPORT void operator delete[](void* p) noexcept { heap::release(p); }

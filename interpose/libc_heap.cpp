@@ -10,6 +10,7 @@
 #include <cstring>
 
 #include "heap/heap.hpp"
+#include "os/os.hpp"
 
 namespace lanes::heap {
 namespace {
@@ -63,14 +64,27 @@ std::uintptr_t end_of_executable() {
     return end;
 }
 
-// Whether a block lies in the C library's main heap. Its mapped blocks and the arenas of its threads are not recognised;
-// nobody hands those to us who has not bypassed the interposition on purpose.
+// glibc's chunk header, just before the block: its size, whose low three bits are flags.
+constexpr std::uintptr_t mapped_flag = 2, other_arena_flag = 4, flags = 7;
+constexpr std::uintptr_t arena_bytes = std::uintptr_t{64} << 20;   // heaps of other arenas begin at a multiple of it
+
+// Whether a block may be one that the C library's malloc gave out: it lies in its main heap, or the header before it is
+// one of a mapped chunk or of another arena. Then the C library judges; it checks more.
 bool in_libc_heap(const void* block) {
     auto at = reinterpret_cast<std::uintptr_t>(block);
     if (in_bootstrap(block)) return true;
-    if (at % 16 != 0 || at < end_of_executable()) return false;
+    if (at % 16 != 0) return false;
     void* top = sbrk(0);
-    return top != reinterpret_cast<void*>(-1) && at < reinterpret_cast<std::uintptr_t>(top);
+    if (top != reinterpret_cast<void*>(-1) && at < reinterpret_cast<std::uintptr_t>(top) && at >= end_of_executable()) return true;
+    if (!os::mapped(reinterpret_cast<const void*>(at - 16), 16)) return false;
+    std::uintptr_t before = static_cast<const std::uintptr_t*>(block)[-2], size = static_cast<const std::uintptr_t*>(block)[-1];
+    std::uintptr_t page = os::page_bytes();
+    if ((size & flags) == mapped_flag) {
+        // The chunk begins `before` bytes into its pages, when it was aligned.
+        return (at - 16 - before) % page == 0 && ((size & ~flags) + before) % page == 0 && size >= page;
+    }
+    const void* arena = reinterpret_cast<const void*>(at & ~(arena_bytes - 1));
+    return (size & (flags & ~std::uintptr_t{1})) == other_arena_flag && (size & ~flags) < arena_bytes && os::mapped(arena, 16);
 }
 
 void release_to_libc(void* block) {

@@ -1,5 +1,5 @@
-// A small part of jemalloc's control interface, because programs that link jemalloc keep asking it when their malloc has
-// been replaced: Redis' INFO and MEMORY PURGE, MariaDB's version_malloc_library, Ruby and Rust crates.
+// A small part of jemalloc's control interface, because programs that link jemalloc keep asking it when their malloc
+// has been replaced: Redis' INFO and MEMORY PURGE, MariaDB's version_malloc_library, Ruby and Rust crates.
 //
 // Names that jemalloc has and lanes has no answer for give ENOENT, as an older jemalloc would.
 #include <cerrno>
@@ -19,8 +19,24 @@ namespace base = lanes::base;
 namespace {
 
 enum class key : std::uint8_t {
-    version, epoch, allocated, active, resident, retained, mapped, metadata, narenas, page, quantum, background, purge,
-    flush, dirty_decay, tcache_enabled, no_stats, zero_stat
+    version,
+    epoch,
+    allocated,
+    active,
+    resident,
+    retained,
+    mapped,
+    metadata,
+    narenas,
+    page,
+    quantum,
+    background,
+    purge,
+    flush,
+    dirty_decay,
+    tcache_enabled,
+    no_stats,
+    zero_stat
 };
 
 struct entry {
@@ -80,7 +96,8 @@ void refresh() {
     s.allocated = t.live_slot_bytes + t.live_block_bytes + t.blob_bytes;
     s.active = t.slot_lane_bytes + t.live_block_bytes + t.blob_bytes;
     s.metadata = base::value(base::stats->metadata_bytes);
-    s.resident = t.slot_lane_bytes + t.block_lane_bytes + t.blob_bytes + base::value(base::stats->dirty_bytes) + s.metadata;
+    s.resident =
+        t.slot_lane_bytes + t.block_lane_bytes + t.blob_bytes + base::value(base::stats->dirty_bytes) + s.metadata;
     s.mapped = base::value(base::stats->committed_bytes);
     s.retained = s.mapped > s.resident ? s.mapped - s.resident : 0;
     s.epoch = latest.epoch + 1;
@@ -101,26 +118,44 @@ int give(const T& value, void* out, std::size_t* out_bytes) {
 int control(key what, void* out, std::size_t* out_bytes, bool written) {
     if (latest.epoch == 0) refresh();
     switch (what) {
-        case key::version: return give<const char*>("lanes 0.1.0", out, out_bytes);
+        case key::version:
+            return give<const char*>("lanes 0.1.0", out, out_bytes);
         case key::epoch:
             if (written) refresh();
             return give<std::uint64_t>(latest.epoch, out, out_bytes);
-        case key::allocated: return give(latest.allocated, out, out_bytes);
-        case key::active: return give(latest.active, out, out_bytes);
-        case key::resident: return give(latest.resident, out, out_bytes);
-        case key::retained: return give(latest.retained, out, out_bytes);
-        case key::mapped: return give(latest.mapped, out, out_bytes);
-        case key::metadata: return give(latest.metadata, out, out_bytes);
-        case key::narenas: return give<unsigned>(1, out, out_bytes);
-        case key::page: return give<std::size_t>(lanes::os::page_bytes(), out, out_bytes);
-        case key::quantum: return give<std::size_t>(base::alignment, out, out_bytes);
-        case key::background: return give<bool>(false, out, out_bytes);
+        case key::allocated:
+            return give(latest.allocated, out, out_bytes);
+        case key::active:
+            return give(latest.active, out, out_bytes);
+        case key::resident:
+            return give(latest.resident, out, out_bytes);
+        case key::retained:
+            return give(latest.retained, out, out_bytes);
+        case key::mapped:
+            return give(latest.mapped, out, out_bytes);
+        case key::metadata:
+            return give(latest.metadata, out, out_bytes);
+        case key::narenas:
+            return give<unsigned>(1, out, out_bytes);
+        case key::page:
+            return give<std::size_t>(lanes::os::page_bytes(), out, out_bytes);
+        case key::quantum:
+            return give<std::size_t>(base::alignment, out, out_bytes);
+        case key::background:
+            return give<bool>(false, out, out_bytes);
         case key::tcache_enabled:
-        case key::no_stats: return give<bool>(true, out, out_bytes);
-        case key::dirty_decay: return give<std::ptrdiff_t>(0, out, out_bytes);
-        case key::zero_stat: return give<std::size_t>(0, out, out_bytes);
-        case key::purge: heap::trim(0); return 0;
-        case key::flush: heap::flush_thread(); return 0;
+        case key::no_stats:
+            return give<bool>(true, out, out_bytes);
+        case key::dirty_decay:
+            return give<std::ptrdiff_t>(0, out, out_bytes);
+        case key::zero_stat:
+            return give<std::size_t>(0, out, out_bytes);
+        case key::purge:
+            heap::trim(0);
+            return 0;
+        case key::flush:
+            heap::flush_thread();
+            return 0;
     }
     return ENOENT;
 }
@@ -158,18 +193,25 @@ LANES_EXPORT int mallctlnametomib(const char* name, std::size_t* mib, std::size_
     return 0;
 }
 
-LANES_EXPORT int mallctlbymib(const std::size_t* mib, std::size_t components, void* out, std::size_t* out_bytes, void* in,
-                              std::size_t) {
+LANES_EXPORT int mallctlbymib(const std::size_t* mib, std::size_t components, void* out, std::size_t* out_bytes,
+                              void* in, std::size_t) {
     if (components == 0 || mib[0] > static_cast<std::size_t>(key::zero_stat)) return ENOENT;
     return control(static_cast<key>(mib[0]), out, out_bytes, in != nullptr);
 }
 
-LANES_EXPORT void malloc_stats_print(void (*write)(void*, const char*), void* state, const char*) {
+LANES_EXPORT void malloc_stats_print(void (*write)(void*, const char*), void* state, const char* options) {
     refresh();
     lanes::os::line line;
-    line.text("lanes 0.1.0\nAllocated: ").number(latest.allocated).text(", active: ").number(latest.active);
-    line.text(", metadata: ").number(latest.metadata).text(", resident: ").number(latest.resident);
-    line.text(", mapped: ").number(latest.mapped).text(", retained: ").number(latest.retained).text("\n");
+    if (options != nullptr && std::strchr(options, 'J') != nullptr) {
+        line.text("{\"jemalloc\":{\"version\":\"lanes 0.1.0\",\"stats\":{\"allocated\":").number(latest.allocated);
+        line.text(",\"active\":").number(latest.active).text(",\"metadata\":").number(latest.metadata);
+        line.text(",\"resident\":").number(latest.resident).text(",\"mapped\":").number(latest.mapped);
+        line.text(",\"retained\":").number(latest.retained).text("}}}\n");
+    } else {
+        line.text("lanes 0.1.0\nAllocated: ").number(latest.allocated).text(", active: ").number(latest.active);
+        line.text(", metadata: ").number(latest.metadata).text(", resident: ").number(latest.resident);
+        line.text(", mapped: ").number(latest.mapped).text(", retained: ").number(latest.retained).text("\n");
+    }
     if (write == nullptr) return line.write();
     char text[513];
     std::memcpy(text, line.data(), line.size());

@@ -62,13 +62,15 @@ static_assert(class_bytes[class_of(1153)] == 1280 && class_bytes[class_of(8192)]
 static_assert(class_bytes[class_of(8193)] == 9360 && class_bytes[class_of(13105)] == 16384);
 
 // The smallest class of at least `bytes` bytes whose slots are all aligned to `align` (a power of two), given that a lane
-// starts at a slice; class_count when there is none.
+// starts at a slice; class_count when there is none, or none that fits well.
 constexpr unsigned aligned_class_of(std::size_t bytes, std::size_t align) {
+    if (bytes > slot_max || align > slot_max) return class_count;
     std::size_t rounded = (bytes + align - 1) & ~(align - 1);
     if (rounded == 0) rounded = align;
     if (rounded > slot_max) return class_count;
     for (unsigned c = class_of(rounded); c < class_count; ++c) {
-        if (class_bytes[c] % align == 0) return c;
+        // Above 8 KiB few classes are aligned at all, and whole pages waste less than the next one that is.
+        if (class_bytes[c] % align == 0) return class_bytes[c] - rounded <= rounded / 4 || rounded <= 8192 ? c : class_count;
     }
     return class_count;
 }

@@ -24,7 +24,7 @@ struct process_stats {
     std::uint64_t magic;            // stats_magic once the slot is in use
     std::uint32_t version;          // stats_version
     std::uint32_t pid;              // in a shared slot; 0 in private memory, which is found by the number anyway
-    std::uint64_t started_ns;       // CLOCK_REALTIME, nanoseconds
+    std::uint64_t started_ns;       // CLOCK_REALTIME, nanoseconds; likewise 0 in private memory
     char program[40];               // basename of the executable, zero terminated
 
     // Bytes, now. What a number means is what `lanes stats` prints beside it.

@@ -17,11 +17,13 @@ namespace {
 constexpr std::size_t guard_bytes = slice_bytes;
 constexpr std::size_t heaps_bytes = std::size_t{256} << 20;           // 65536 thread heaps
 constexpr std::size_t heaps_step = 32 * 1024;
+constexpr std::size_t heaps_scarce = std::size_t{1} << 20;            // where address space is scarce: 128 thread heaps
 constexpr std::size_t grow_least = std::size_t{4} << 20;              // bytes committed at a time, at least
 constexpr std::size_t grow_most = std::size_t{64} << 20;              // and at most, unless one request is larger
 constexpr std::size_t whole_least = std::size_t{8} << 30;             // a smaller reservation is not worth holding whole
 constexpr std::uint32_t regret_least = (std::uint32_t{32} << 20) / page_unit;   // what a small process may keep too
-constexpr std::size_t piece_bytes = std::size_t{64} << 20;            // address space taken at a time when it is scarce
+constexpr std::size_t room_least = std::size_t{4} << 20;              // below that there is no room for a heap
+constexpr std::size_t piece_bytes = std::size_t{16} << 20;            // address space taken at a time when it is scarce
 
 std::size_t round_up(std::size_t n, std::size_t step) { return (n + step - 1) / step * step; }
 
@@ -63,13 +65,18 @@ bool reserve_whole(std::size_t bytes) {
 // Address space is scarce (RLIMIT_AS): reserve nothing but the table, for a window around where the kernel maps next;
 // slices are mapped in pieces, as needed, wherever in the window the kernel puts them.
 bool reserve_window() {
-    void* probe = os::map(slice_bytes);
+    // How much there is, within a factor of two: the largest reservation that succeeds. Where the kernel puts it is where
+    // it will put the pieces; everything that this process can ever map lies within a few times as much around it.
+    std::size_t room = whole_least;
+    void* probe = nullptr;
+    while (probe == nullptr && room >= room_least) probe = os::reserve(room /= 2, nullptr);
     if (probe == nullptr) return false;
-    os::unmap(probe, slice_bytes);
-    for (std::size_t window = std::size_t{256} << 30; window >= (std::size_t{256} << 20); window /= 4) {
+    os::unmap(probe, room);
+    for (std::size_t window = room * 16; window >= room * 4; window /= 2) {
         std::size_t slices = window >> slice_shift;
         std::size_t records = round_up(slices * sizeof(slice_record), slice_bytes);
-        std::size_t heaps = std::size_t{1} << 20;
+        std::size_t heaps = room / 64 > heaps_step ? round_up(room / 64, heaps_step) : heaps_step;
+        if (heaps > heaps_scarce) heaps = heaps_scarce;
         void* metadata = os::reserve(guard_bytes + heaps + guard_bytes + records + guard_bytes, nullptr);
         if (metadata == nullptr) continue;
         auto at = reinterpret_cast<std::uintptr_t>(metadata) + guard_bytes;
@@ -77,8 +84,8 @@ bool reserve_window() {
         state.heaps_end = state.heaps + heaps;
         table.records = reinterpret_cast<slice_record*>(at + heaps + guard_bytes);
         if (!commit(at + heaps + guard_bytes, at + heaps + guard_bytes + records)) return false;
-        // The kernel maps downwards from here, and upwards only when it has run out below.
-        std::uintptr_t top = round_up(reinterpret_cast<std::uintptr_t>(probe), slice_bytes) + window / 8;
+        // The kernel maps downwards, and upwards only where holes are left.
+        std::uintptr_t top = round_up(reinterpret_cast<std::uintptr_t>(probe) + room, slice_bytes) + window / 4;
         table.base = top > window ? top - window : slice_bytes;
         state.window = static_cast<slice_index>(slices);
         state.frontier = state.window;
@@ -145,19 +152,56 @@ bool grow(std::uint32_t n, std::uint32_t align) {
     }
 }
 
-// The lowest free run of n slices, aligned; 0 when there is none.
-slice_index find_free(std::uint32_t n, std::uint32_t align) {
+// The lowest run of n slices that are set in the map, aligned; 0 when there is none. `lowest`: none below is set.
+slice_index find_run(const slice_map& map, slice_index& lowest, std::uint32_t n, std::uint32_t align) {
     slice_index end = state.frontier;
-    slice_index at = free_map.next_set(state.lowest_free, end);
-    state.lowest_free = at;
+    slice_index at = map.next_set(lowest, end);
+    lowest = at;
     slice_index bias = static_cast<slice_index>(table.base >> slice_shift) & (align - 1);
     while (at < end) {
         slice_index aligned = ((at + bias + align - 1) & ~(align - 1)) - bias;
-        slice_index stop = free_map.next_clear(at, end);
+        slice_index stop = map.next_clear(at, end);
         if (aligned < stop && stop - aligned >= n) return aligned;
-        at = free_map.next_set(stop, end);
+        at = map.next_set(stop, end);
     }
     return 0;
+}
+
+// A free run of n slices of which at most the first has memory behind it; 0 when there is none. Better one whose first
+// slice has, if that is found soon.
+slice_index find_mostly_clean(std::uint32_t n) {
+    slice_index end = state.frontier;
+    constexpr int tries = 16;
+    slice_index dirty_at = dirty_map.next_set(state.lowest_dirty, end);
+    for (int i = 0; i < tries && dirty_at < end; ++i) {
+        if (dirty_at + n <= end && free_map.next_clear(dirty_at, dirty_at + n) == dirty_at + n &&
+            dirty_map.next_set(dirty_at + 1, dirty_at + n) == dirty_at + n) {
+            return dirty_at;
+        }
+        dirty_at = dirty_map.next_set(dirty_at + 1, end);
+    }
+    for (slice_index at = free_map.next_set(state.lowest_free, end); at < end;) {
+        slice_index stop = free_map.next_clear(at, end);
+        slice_index dirty = dirty_map.next_set(at, stop);
+        if (dirty - at >= n) return at;
+        at = dirty < stop ? dirty + 1 : free_map.next_set(stop, end);
+    }
+    return 0;
+}
+
+// Memory that is still backed before memory that would have to be faulted in; but slices that are taken for their
+// addresses must not hide any.
+slice_index find_free(std::uint32_t n, touching how, std::uint32_t align) {
+    if (how == touching::as_told && n > 1) return find_mostly_clean(n);
+    if (state.dirty_pages > 0) {
+        if (slice_index first = find_run(dirty_map, state.lowest_dirty, n, align)) return first;
+    }
+    return find_run(free_map, state.lowest_free, n, align);
+}
+
+void mark_dirty(slice_index s) {
+    dirty_map.set(s, 1);
+    if (s < state.lowest_dirty) state.lowest_dirty = s;
 }
 
 // Memory that had been given back is wanted again: then the budget was too small by that much.
@@ -185,7 +229,7 @@ bool use(slice_index first, std::uint32_t n, touching how) {
         regret(n * slice_pages - backed);
     } else {
         state.used_pages.fetch_add(backed, std::memory_order_relaxed);
-        if (backed == 0) regret(slice_pages);
+        if (backed == 0 && n == 1) regret(slice_pages);
     }
     note_peak();
     return backed == 0;
@@ -206,15 +250,19 @@ bool start(const settings& s) {
 
 run take(std::uint32_t slices, touching how, std::uint32_t align) {
     os::guard held(state.lock);
-    slice_index first = find_free(slices, align);
-    if (first == 0 && grow(slices, align)) first = find_free(slices, align);
+    slice_index first = find_free(slices, how, align);
+    if (first == 0 && grow(slices, align)) first = find_free(slices, how, align);
     if (first == 0) return {};
     return {first, use(first, slices, how)};
 }
 
+bool scarce() { return state.piecewise; }
+
 void touch(slice_record* r, std::uint32_t pages) {
     if (pages <= r->backed) return;
-    state.used_pages.fetch_add(pages - r->backed, std::memory_order_relaxed);
+    std::uint32_t now = state.used_pages.fetch_add(pages - r->backed, std::memory_order_relaxed) + pages - r->backed;
+    now += base::read_racy(state.dirty_pages);
+    if (now * page_unit > base::value(base::stats->peak_bytes)) base::stats->peak_bytes.store(now * page_unit, std::memory_order_relaxed);
     r->backed = static_cast<std::uint8_t>(pages & 31);
 }
 
@@ -235,7 +283,7 @@ void give(slice_index first, std::uint32_t slices, touching how, bool zero) {
             backed += r->backed;
         }
         if (zero) r->backed = 0;
-        if (r->backed > 0) dirty_map.set(first + i, 1);
+        if (r->backed > 0) mark_dirty(first + i);
     }
     state.used_pages.fetch_sub(backed, std::memory_order_relaxed);
     if (!zero) {

@@ -11,8 +11,8 @@
 //  - a slice is in use, or free (bit in `free`), or beyond the frontier (never handed out, not committed);
 //  - a free slice is dirty (bit in `dirty`) or reads as zero;
 //  - the record of a free slice has kind none and owner null;
-//  - slices are handed out from the lowest address that fits, and purged from the highest, so what is used stays
-//    together and what is given back is what would be used last.
+//  - slices are handed out from the lowest address that fits, dirty ones first, and purged from the highest, so what is
+//    used stays together and what is given back is what would be used last.
 #pragma once
 
 #include <cstddef>
@@ -71,6 +71,9 @@ run take(std::uint32_t slices, touching, std::uint32_t align = 1);
 
 // Of a slice taken with touching::as_told: the first `pages` pages are about to be written to.
 void touch(slice_record*, std::uint32_t pages);
+
+// Whether address space is limited, so that slices should not be taken for their addresses alone.
+bool scarce();
 
 // Gives slices back, as they were taken; their records must be clear. What remains of them: `zero`, nothing that could be
 // read (fresh, or purged); else what they were touched for. Purges when more free memory is dirty than the budget allows.

@@ -45,6 +45,7 @@ std::uint32_t purge_down_to(std::uint32_t keep) {
         if (first < state.lowest_free) state.lowest_free = first;
         if (!given) {   // the kernel refused (out of mappings): the slices are free and dirty as before
             dirty_map.set(first, n);
+            if (first < state.lowest_dirty) state.lowest_dirty = first;
             state.dirty_pages += pages;
             break;
         }

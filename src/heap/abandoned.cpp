@@ -89,7 +89,7 @@ slice_record* adopt(thread_heap* heap, unsigned c) {
     if (!anything_to_adopt(c)) return nullptr;
     os::guard held(abandoned_lock);
     if (adoptable[c].first == 0) return nullptr;
-    slice_record* lane = ground::record_of(adoptable[c].first);
+    slice_record* lane = ground::record_of(adoptable[c].last);   // the last one left: taking turns would thin them all
     unlink(adoptable[c], lane);
     lane->state = lane_state::full;   // until the caller makes it active
     own(heap, lane);

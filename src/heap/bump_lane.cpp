@@ -33,6 +33,11 @@ granule_map live_of(const slice_record* lane) { return granule_map(const_cast<sl
 // state: how many objects are alive, and whether the owner has gone.
 constexpr std::uint64_t owner_gone = std::uint64_t{1} << 32;
 
+// Lanes that a few objects keep after their thread has ended. Nobody fills them up again, so when there are many, threads
+// are short here and leave survivors: then slot lanes, which others can adopt, are the better place.
+constinit std::atomic<std::int32_t> left_behind{0};
+constexpr std::int32_t left_behind_most = 16;
+
 std::uint32_t granule_of(const void* block) {
     return static_cast<std::uint32_t>((reinterpret_cast<std::uintptr_t>(block) & (base::slice_bytes - 1)) / base::alignment);
 }
@@ -53,6 +58,7 @@ void release_lane(slice_record* lane) {
 }
 
 bool open(thread_heap* heap) {
+    if (ground::scarce() || left_behind.load(std::memory_order_relaxed) > left_behind_most) return false;
     ground::run taken = ground::take(bump_slices, ground::touching::as_told);
     if (taken.first == 0) return false;
     slice_record* lane = ground::record_of(taken.first);
@@ -101,10 +107,14 @@ void* allocate_bumped(thread_heap* heap, unsigned c) {
     if (heap->bumped[c] > 0 && heap->bumped[c] + bytes > bump_share) return nullptr;
     if (heap->bump_lane == 0 && !open(heap)) return nullptr;
     slice_record* lane = ground::record_of(heap->bump_lane);
-    // Acquire: pairs with the release of the last object, whose bytes are about to be used again.
-    if (lane->bump.state.load(std::memory_order_acquire) == 0 && lane->bump.filled > 0) reset(lane);
     std::uint32_t at = lane->bump.filled;
-    if (at + bytes > bump_bytes) return nullptr;
+    if (at + bytes > bump_bytes) {
+        // Not before it is full, so that a block freed twice is not somebody else's at once. Acquire: pairs with the
+        // release of the last object, whose bytes are about to be used again.
+        if (lane->bump.state.load(std::memory_order_acquire) != 0) return nullptr;
+        reset(lane);
+        at = 0;
+    }
     heap->bumped[c] = static_cast<std::uint16_t>(heap->bumped[c] + bytes);
     __atomic_store_n(&lane->bump.filled, at + bytes, __ATOMIC_RELAXED);
     ground::touch(lane, static_cast<std::uint32_t>((at + bytes + ground::page_unit - 1) / ground::page_unit));
@@ -125,7 +135,10 @@ bool release_bumped(void* block, slice_record* lane) {
     if ((live_of(lane).word_of(g).fetch_and(~bit, std::memory_order_relaxed) & bit) == 0) return false;
     base::count(base::stats->slots_freed);
     // Release: what this thread did with the object comes before its memory is used again.
-    if (lane->bump.state.fetch_sub(1, std::memory_order_acq_rel) == owner_gone + 1) release_lane(lane);
+    if (lane->bump.state.fetch_sub(1, std::memory_order_acq_rel) == owner_gone + 1) {
+        left_behind.fetch_sub(1, std::memory_order_relaxed);
+        release_lane(lane);
+    }
     return true;
 }
 
@@ -139,7 +152,10 @@ void abandon_bump_lane(thread_heap* heap) {
     slice_record* lane = ground::record_of(heap->bump_lane);
     heap->bump_lane = 0;
     lane->owner.store(nullptr, std::memory_order_relaxed);
-    if (lane->bump.state.fetch_or(owner_gone, std::memory_order_acq_rel) == 0) release_lane(lane);
+    left_behind.fetch_add(1, std::memory_order_relaxed);
+    if (lane->bump.state.fetch_or(owner_gone, std::memory_order_acq_rel) != 0) return;
+    left_behind.fetch_sub(1, std::memory_order_relaxed);
+    release_lane(lane);
 }
 
 void survey_bump_lane(const slice_record* lane, survey_totals& totals) {

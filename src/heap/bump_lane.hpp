@@ -1,9 +1,9 @@
 // Bump lanes: filled in one direction with objects of mixed size, reset when the last one goes.
 //
 // Here they serve the first few objects of each class in each thread. A slot lane of its own costs a class at least a
-// page; the first kilobyte of every class together fits into a few. A class that proves hot leaves for its own lanes.
+// page; the first two kilobytes of every class together fit into few. A class that proves hot leaves for its own lanes.
 //
-// The lane is one slice, of which bump_bytes are used, and eight more that are never touched: only their records are, whose
+// The lane is one slice, and sixteen more that are never touched: only their records are, whose
 // second lines hold the maps of where objects start and which are alive. Address space is free, metadata inside user
 // pages would not be safe.
 #pragma once
@@ -12,10 +12,10 @@
 
 namespace lanes::heap {
 
-inline constexpr std::uint32_t bump_bytes = 32 * 1024;
-inline constexpr std::uint32_t bump_slices = 9;
+inline constexpr std::uint32_t bump_bytes = 64 * 1024;
+inline constexpr std::uint32_t bump_slices = 17;
 inline constexpr std::uint32_t bump_object_most = 4096;   // bytes of the largest object
-inline constexpr std::uint32_t bump_share = 1024;         // bytes a class may take, ever, in one thread: one object at least
+inline constexpr std::uint32_t bump_share = 2048;         // bytes a class may take, ever, in one thread: one object at least
 
 // An object of the class, or null when the class has had its share or the lane is full.
 void* allocate_bumped(thread_heap*, unsigned size_class);

@@ -14,10 +14,12 @@ template <class F>
 bool walk(slot* first, const slice_record* lane, F&& visit) {
     for (std::uint32_t n = 0; !is_end(first); ++n) {
         if (n > lane->lane.capacity || !same_lane(first, end_of(lane))) return false;
+        slot* next = next_of(first);
         if (!visit(first)) return true;
-        first = next_of(first);
+        if (!sound_link(first, next)) return false;
+        first = next;
     }
-    return same_lane(first, end_of(lane));
+    return first == end_of(lane);
 }
 
 // Slots that touch a page of `pages` (bit i: the i-th sixteenth of a slice).

@@ -46,6 +46,7 @@ template <void* (*from)(thread_heap*, unsigned)>
 void* allocate_slot_of(unsigned c) {
     thread_heap* heap = own_heap();
     if (heap != nullptr) {
+        register_thread();
         // The shared counter's cache line is written once in many slow calls.
         constexpr std::uint32_t gathered = 256;
         if (++heap->slow_mallocs == gathered) {
@@ -184,7 +185,7 @@ void* allocate_zeroed(std::size_t count, std::size_t bytes) {
 void* allocate_aligned(std::size_t align, std::size_t bytes) {
     if (align <= base::alignment) return allocate_slow(bytes);
     if (!start()) return disabled() ? outside_heap()->allocate_aligned(align, bytes) : nullptr;
-    unsigned c = align <= base::slot_max ? base::aligned_class_of(bytes, align) : class_count;
+    unsigned c = base::aligned_class_of(bytes, align);
     for (int attempt = 0; attempt < 2; ++attempt) {
         void* block;
         if (c < class_count) {
@@ -241,14 +242,15 @@ bool size_matches(void* block, std::size_t bytes, std::size_t align) {
     } else if (kind == slice_kind::slot_lane) {
         unsigned c = class_count;
         if (align > base::alignment) {
-            c = align <= base::slot_max ? base::aligned_class_of(bytes, align) : class_count;
+            c = base::aligned_class_of(bytes, align);
         } else if (bytes <= base::slot_max) {
             c = base::class_of(bytes);
         }
         matches = c == r->size_class;
     } else {
         std::size_t usable = usable_bytes(block);
-        matches = usable == 0 || (bytes <= usable && usable - bytes < os::page_bytes());
+        std::size_t asked = bytes > 0 ? bytes : 1;
+        matches = usable == 0 || (asked <= usable && usable - asked < os::page_bytes());
     }
     if (!matches) report(error::size_mismatch, block, r, bytes);
     return matches;
@@ -261,9 +263,11 @@ std::size_t trim(std::size_t keep) {
     if (thread_heap* heap = current; heap != &no_heap) {
         flush_thread();
         given += purge_holes(heap);
+        ask_all_to_trim(heap);
     } else {
         late_heap_guard late;
         given += purge_holes(late.heap());
+        ask_all_to_trim(late.heap());
     }
     given += purge_holes_of_abandoned();
     given += purge_block_lanes(keep);

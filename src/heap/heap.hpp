@@ -59,12 +59,15 @@ struct thread_heap {
     slice_index owned;                    // all slot lanes of this heap
     slice_index bump_lane;                // 0: none yet
     std::uint16_t bumped[class_count];    // bytes that a class has had from bump lanes
-    pending_run runs[runs_per_heap];
+    std::uint32_t trims_seen;             // how many trims of the process this heap has taken part in
     std::uint32_t slow_mallocs;           // not yet counted in the process's statistics
     thread_heap* next_free;               // in the list of heaps without a thread
 
     // Other threads write here. Lanes of this heap with enough remote frees to be looked at.
     alignas(64) std::atomic<slice_index> pending;
+
+    // Last, in a page that a thread which frees only its own blocks never touches.
+    alignas(64) pending_run runs[runs_per_heap];
 };
 static_assert(sizeof(thread_heap) <= ground::heap_bytes);
 
@@ -87,7 +90,13 @@ inline slot* end_of(const slice_record* r) {
 inline void set_raw_link(slot* s, std::uint64_t link) { __atomic_store_n(&s->link, link, __ATOMIC_RELAXED); }
 inline slot* next_of(const slot* s) { return reinterpret_cast<slot*>(base::read_racy(s->link) ^ link_key); }
 inline void set_next(slot* s, const slot* next) { set_raw_link(s, reinterpret_cast<std::uint64_t>(next) ^ link_key); }
-// A link that leads out of the lane of its slot was overwritten.
+// What a sound link leads to: a slot or the end mark of the same lane. Anything else was overwritten. The low three bits
+// are compared with the high ones, so that an overflow by a single byte is seen too, seven times in eight.
+inline bool sound_link(const slot* from, const slot* to) {
+    constexpr unsigned low_bits = 3;
+    std::uint64_t difference = reinterpret_cast<std::uintptr_t>(from) ^ reinterpret_cast<std::uintptr_t>(to);
+    return (difference >> low_bits | difference << (64 - low_bits)) < (base::slice_bytes >> low_bits);
+}
 inline bool same_lane(const slot* a, const slot* b) {
     return (reinterpret_cast<std::uintptr_t>(a) ^ reinterpret_cast<std::uintptr_t>(b)) < base::slice_bytes;
 }

@@ -10,7 +10,9 @@ namespace lanes::heap {
 namespace {
 
 // A block keeps its slot while at least half of the slot stays in use.
-bool stays_in_slot(std::size_t slot_bytes, std::size_t bytes) { return bytes <= slot_bytes && bytes >= slot_bytes / 2; }
+bool stays_in_slot(std::size_t slot_bytes, std::size_t bytes) {
+    return bytes <= slot_bytes && (bytes >= slot_bytes / 2 || slot_bytes == base::alignment);
+}
 
 void* copy_to_new(void* block, std::size_t usable, std::size_t bytes) {
     void* moved = allocate(bytes);

@@ -65,7 +65,10 @@ void release_remote(slot* freed, slice_record* lane) {
     if (heap == &no_heap) {
         // A thread that only frees needs no heap, but one that does it often is given one for its runs.
         if (frees_without_heap < frees_until_heap) ++frees_without_heap;
-        if (frees_without_heap == frees_until_heap) heap = own_heap();
+        if (frees_without_heap == frees_until_heap) {
+            heap = own_heap();
+            if (heap != nullptr) register_thread();
+        }
         if (heap == nullptr || heap == &no_heap) {
             pending_run single{lane, freed, freed, 1};
             hand_over(single);

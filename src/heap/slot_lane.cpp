@@ -178,7 +178,7 @@ bool collect_active(thread_heap* heap, unsigned c, std::uint32_t least) {
 slot* pop(thread_heap* heap, unsigned c) {
     slot* first = heap->bins[c];
     slot* next = next_of(first);
-    if (!same_lane(first, next)) return static_cast<slot*>(take_damaged(first, c));
+    if (!sound_link(first, next)) return static_cast<slot*>(take_damaged(first, c));
     heap->bins[c] = next;
     set_raw_link(first, 0);
     return first;
@@ -186,6 +186,7 @@ slot* pop(thread_heap* heap, unsigned c) {
 
 bool refill(thread_heap* heap, unsigned c) {
     drain_pending(heap);
+    take_part_in_trim(heap);
     if (heap->active[c] != 0 && collect_active(heap, c, wake_of(ground::record_of(heap->active[c])))) return true;
 
     // Lanes that have been touched before lanes that have not.
@@ -245,6 +246,23 @@ void look_at_queued(slice_record* lane) {
         live = used_now(lane);
     }
     return live <= lane->lane.capacity ? live : 0;
+}
+
+namespace {
+constinit std::atomic<std::uint32_t> trims{0};
+}
+
+void ask_all_to_trim(thread_heap* already_done) {
+    std::uint32_t before = trims.fetch_add(1, std::memory_order_relaxed);
+    // If this heap had missed an earlier one, it has caught up by now.
+    already_done->trims_seen = before + 1;
+}
+
+void take_part_in_trim(thread_heap* heap) {
+    std::uint32_t now = trims.load(std::memory_order_relaxed);
+    if (heap->trims_seen == now) return;
+    heap->trims_seen = now;
+    purge_holes(heap);
 }
 
 std::size_t purge_holes(thread_heap* heap) {

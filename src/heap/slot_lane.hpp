@@ -30,6 +30,10 @@ bool anything_to_adopt(unsigned size_class);
 std::size_t purge_holes(thread_heap*);
 std::size_t purge_holes_of_abandoned();
 
+// Somebody called trim: every heap purges the holes of its lanes, as only its own thread may, when it next comes by.
+void ask_all_to_trim(thread_heap* already_done);
+void take_part_in_trim(thread_heap*);
+
 // Whether `block` really is in one of the lists of its lane that this thread can see.
 bool in_free_list(const slot* block, const slice_record*);
 

@@ -29,8 +29,13 @@ constexpr int rounds_put_off = 3;
 thread_local constinit std::int8_t rounds_seen = 0;
 thread_local constinit bool ended = false;
 
+// Functions of the C library are called without a lock held: a program may have wrapped them, and the wrapper may
+// allocate before it has found what it wraps.
+enum class key_state : std::uint8_t { none, being_made, made };
+constinit std::atomic<key_state> end_key_state{key_state::none};
 constinit pthread_key_t end_key = 0;
-constinit bool end_key_made = false;
+constinit std::atomic<bool> atfork_registered{false};
+thread_local constinit bool end_registered = false;
 
 alignas(64) constinit thread_heap first_heap{};   // of the thread that starts; saves it a system call
 alignas(64) constinit thread_heap late_heap{};
@@ -100,7 +105,6 @@ bool disabled() { return process.load(std::memory_order_acquire) == progress::di
 bool start() {
     progress now = process.load(std::memory_order_acquire);
     if (now != progress::not_started) return now == progress::started;
-    bool atfork = false;
     {
         os::guard held(start_lock);
         if (process.load(std::memory_order_relaxed) != progress::not_started) return !disabled();
@@ -115,12 +119,8 @@ bool start() {
         os::random_bytes(random);
         link_key = random[0] ^ (random[1] << 1);
         empty_bins(&late_heap);
-        end_key_made = pthread_key_create(&end_key, end_of_thread) == 0;
         process.store(progress::started, std::memory_order_release);
-        atfork = true;
     }
-    // May allocate, so only now.
-    if (atfork) pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
     return true;
 }
 
@@ -132,9 +132,24 @@ thread_heap* own_heap() {
     empty_bins(heap);
     current = heap;
     base::count(base::stats->threads_started);
-    // May allocate its table of values; the heap is in place for that.
-    if (end_key_made) pthread_setspecific(end_key, heap);
     return heap;
+}
+
+void register_thread() {
+    if (end_registered) return;
+    key_state now = key_state::none;
+    if (end_key_state.compare_exchange_strong(now, key_state::being_made, std::memory_order_acquire)) {
+        bool made = pthread_key_create(&end_key, end_of_thread) == 0;
+        end_key_state.store(made ? key_state::made : key_state::none, std::memory_order_release);
+        now = made ? key_state::made : key_state::none;
+    }
+    // Another thread, or this one a few frames up, is making the key: the next slow allocation comes back here.
+    if (now != key_state::made) return;
+    end_registered = true;
+    if (pthread_setspecific(end_key, current) != 0) end_registered = false;
+    if (!atfork_registered.exchange(true, std::memory_order_relaxed)) {
+        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    }
 }
 
 late_heap_guard::late_heap_guard() { late_heap_lock.lock(); }

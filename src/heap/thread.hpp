@@ -9,6 +9,10 @@ namespace lanes::heap {
 // disabled.
 thread_heap* own_heap();
 
+// Sees to it that the thread's heap is taken back at its end. May allocate, and then comes back here; called on slow paths
+// until it has worked.
+void register_thread();
+
 // The process has exactly one heap for threads that allocate after their end (in destructors of thread-specific data
 // that run after ours). Its lock is held while the guard lives.
 class late_heap_guard {

@@ -17,7 +17,7 @@ constexpr option table[] = {
      "print one line to stderr at start that says lanes is active"},
     {option_id::strict, "LANES_STRICT", option_kind::flag, 0, 0, 1, "", "",
      "abort at start when a LANES_ variable is unknown or out of range"},
-    {option_id::purge_budget_kib, "LANES_PURGE_BUDGET", option_kind::number, 2048, 0, 1ull << 32, "", "KiB",
+    {option_id::purge_budget_kib, "LANES_PURGE_BUDGET", option_kind::number, 1024, 0, 1ull << 32, "", "KiB",
      "free memory that may stay backed by RAM, whatever the process uses"},
     {option_id::purge_share, "LANES_PURGE_SHARE", option_kind::number, 16, 1, 1024, "", "",
      "one part in this many of the live memory may stay backed by RAM when free, if that is more"},

@@ -16,7 +16,6 @@ constinit char shared_path[path_most]{};
 constinit process_stats spare{};   // for a child that gets no slot of its own
 
 void name_process(process_stats* s) {
-    s->started_ns = os::wall_clock_ns();
     auto path = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
     if (path == nullptr) path = "?";
     const char* name = path;
@@ -29,6 +28,11 @@ void name_process(process_stats* s) {
     s->version = base::stats_version;
     // Last: a reader takes a slot without it for one that is not in use yet.
     __atomic_store_n(&s->magic, base::stats_magic, __ATOMIC_RELEASE);
+}
+
+void identify(process_stats* s) {
+    s->pid = os::process_id();
+    s->started_ns = os::wall_clock_ns();
 }
 
 // A slot of the file for this process, or null.
@@ -80,7 +84,7 @@ void begin_stats(const char* path) {
     if (process_stats* slot = claim_slot()) {
         carry_over(base::stats, slot);
         base::stats = slot;
-        slot->pid = os::process_id();   // whoever reads private counters found them by the number
+        identify(slot);   // whoever reads private counters knows the number, and these cost system calls
     }
     name_process(base::stats);
 }
@@ -92,7 +96,7 @@ void begin_stats_in_child() {
         if (own == nullptr) own = &spare;
         carry_over(base::stats, own);
         base::stats = own;
-        own->pid = os::process_id();
+        identify(own);
     }
     zero_events(base::stats);
     name_process(base::stats);

@@ -110,6 +110,16 @@ void* map_shared_file(const char* path, std::size_t offset, std::size_t bytes) {
     return at;
 }
 
+bool mapped(const void* at, std::size_t bytes) {
+    auto first = reinterpret_cast<std::uintptr_t>(at) & ~(page_bytes() - 1);
+    auto end = reinterpret_cast<std::uintptr_t>(at) + bytes;
+    for (; first < end; first += page_bytes()) {
+        unsigned char resident;
+        if (failed(call(SYS_mincore, static_cast<long>(first), static_cast<long>(page_bytes()), address(&resident)))) return false;
+    }
+    return true;
+}
+
 void wait_on(const std::uint32_t* word, std::uint32_t expected) {
     call(SYS_futex, address(word), FUTEX_WAIT_PRIVATE, static_cast<long>(expected));
 }
@@ -133,7 +143,7 @@ std::uint32_t thread_id() { return static_cast<std::uint32_t>(call(SYS_gettid));
 
 std::uint64_t wall_clock_ns() {
     timespec t{};
-    clock_gettime(CLOCK_REALTIME, &t);
+    call(SYS_clock_gettime, CLOCK_REALTIME, address(&t));   // not through libc: a program may wrap its clock
     return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(t.tv_nsec);
 }
 

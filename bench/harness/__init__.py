@@ -1,0 +1,1 @@
+"""The parts of bench/heap: who is compared, how a run is measured, what is measured, how it is printed."""

@@ -1,0 +1,102 @@
+// What every workload shares: parameters `name=value`, seeded numbers, and blocks whose contents are checked.
+//
+// A workload prints `operations N` and `checksum N`. The checksum depends on the parameters only, never on the
+// allocator or on how threads were scheduled, so that two runs that print the same one have done the same work.
+#pragma once
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+
+namespace workload {
+
+using u64 = std::uint64_t;
+
+class parameters {
+  public:
+    parameters(int argc, char** argv) : argc_(argc), argv_(argv) {
+        for (int i = 1; i < argc; i++) {
+            if (std::strchr(argv[i], '=') == nullptr) {
+                std::fprintf(stderr, "%s: parameters are name=value, not %s\n", argv[0], argv[i]);
+                std::exit(2);
+            }
+        }
+    }
+
+    u64 get(std::string_view name, u64 otherwise) const {
+        for (int i = 1; i < argc_; i++) {
+            std::string_view argument = argv_[i];
+            if (argument.size() > name.size() && argument.substr(0, name.size()) == name &&
+                argument[name.size()] == '=') {
+                return std::strtoull(argv_[i] + name.size() + 1, nullptr, 10);
+            }
+        }
+        return otherwise;
+    }
+
+  private:
+    int argc_;
+    char** argv_;
+};
+
+// xorshift64*: cheap enough that the allocator stays the larger part of what is measured.
+class random_numbers {
+  public:
+    explicit random_numbers(u64 seed) : state_((seed + 1) * 0x9e3779b97f4a7c15u) {}
+
+    u64 next() {
+        state_ ^= state_ >> 12;
+        state_ ^= state_ << 25;
+        state_ ^= state_ >> 27;
+        return state_ * 0x2545f4914f6cdd1du;
+    }
+
+    u64 below(u64 bound) { return (next() >> 32) * bound >> 32; }  // bound < 2^32
+    u64 between(u64 least, u64 most) { return least + below(most - least + 1); }
+
+  private:
+    u64 state_;
+};
+
+inline void report(u64 operations, u64 checksum) {
+    std::printf("operations %llu\nchecksum %llu\n", static_cast<unsigned long long>(operations),
+                static_cast<unsigned long long>(checksum));
+}
+
+[[noreturn]] inline void corrupted() {
+    std::fprintf(stderr, "a block's contents have changed\n");
+    std::abort();
+}
+
+// A block that knows its size and carries a tag at both ends; `size` is at least 8.
+struct block {
+    unsigned char* bytes = nullptr;
+    std::uint32_t size = 0;
+    std::uint32_t tag = 0;
+};
+
+inline block make_block(u64 size, u64 tag) {
+    block made;
+    made.bytes = static_cast<unsigned char*>(std::malloc(size));
+    if (made.bytes == nullptr) std::abort();
+    made.size = static_cast<std::uint32_t>(size);
+    made.tag = static_cast<std::uint32_t>(tag);
+    std::memcpy(made.bytes, &made.tag, sizeof made.tag);
+    made.bytes[size - 1] = static_cast<unsigned char>(tag >> 24);
+    return made;
+}
+
+// Frees, and gives what the block adds to the checksum.
+inline u64 drop_block(block& old) {
+    if (old.bytes == nullptr) return 0;
+    std::uint32_t tag = 0;
+    std::memcpy(&tag, old.bytes, sizeof tag);
+    if (tag != old.tag || old.bytes[old.size - 1] != static_cast<unsigned char>(tag >> 24)) corrupted();
+    std::free(old.bytes);
+    old.bytes = nullptr;
+    return tag ^ old.size;
+}
+
+}  // namespace workload
