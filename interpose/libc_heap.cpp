@@ -76,15 +76,17 @@ bool in_libc_heap(const void* block) {
     if (at % 16 != 0) return false;
     void* top = sbrk(0);
     if (top != reinterpret_cast<void*>(-1) && at < reinterpret_cast<std::uintptr_t>(top) && at >= end_of_executable()) return true;
-    if (!os::mapped(reinterpret_cast<const void*>(at - 16), 16)) return false;
-    std::uintptr_t before = static_cast<const std::uintptr_t*>(block)[-2], size = static_cast<const std::uintptr_t*>(block)[-1];
+    std::uintptr_t header[2];
+    if (!os::read_memory(reinterpret_cast<const void*>(at - sizeof header), header, sizeof header)) return false;
+    auto [before, size] = header;
     std::uintptr_t page = os::page_bytes();
     if ((size & flags) == mapped_flag) {
         // The chunk begins `before` bytes into its pages, when it was aligned.
         return (at - 16 - before) % page == 0 && ((size & ~flags) + before) % page == 0 && size >= page;
     }
     const void* arena = reinterpret_cast<const void*>(at & ~(arena_bytes - 1));
-    return (size & (flags & ~std::uintptr_t{1})) == other_arena_flag && (size & ~flags) < arena_bytes && os::mapped(arena, 16);
+    return (size & (flags & ~std::uintptr_t{1})) == other_arena_flag && (size & ~flags) < arena_bytes &&
+           os::read_memory(arena, header, sizeof header);
 }
 
 void release_to_libc(void* block) {

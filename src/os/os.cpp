@@ -9,6 +9,7 @@
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -110,14 +111,9 @@ void* map_shared_file(const char* path, std::size_t offset, std::size_t bytes) {
     return at;
 }
 
-bool mapped(const void* at, std::size_t bytes) {
-    auto first = reinterpret_cast<std::uintptr_t>(at) & ~(page_bytes() - 1);
-    auto end = reinterpret_cast<std::uintptr_t>(at) + bytes;
-    for (; first < end; first += page_bytes()) {
-        unsigned char resident;
-        if (failed(call(SYS_mincore, static_cast<long>(first), static_cast<long>(page_bytes()), address(&resident)))) return false;
-    }
-    return true;
+bool read_memory(const void* from, void* to, std::size_t bytes) {
+    iovec local{to, bytes}, remote{const_cast<void*>(from), bytes};
+    return call(SYS_process_vm_readv, call(SYS_getpid), address(&local), 1, address(&remote), 1) == static_cast<long>(bytes);
 }
 
 void wait_on(const std::uint32_t* word, std::uint32_t expected) {

@@ -37,8 +37,8 @@ bool move_pages(void* from, void* to, std::size_t bytes);
 // Maps `bytes` bytes of a file, shared and writable. Null when it cannot be opened or is shorter.
 void* map_shared_file(const char* path, std::size_t offset, std::size_t bytes);
 
-// Whether all pages of [at, at + bytes) are mapped, readable or not.
-bool mapped(const void* at, std::size_t bytes);
+// Copies memory of this process that may not be there: false when it is not mapped or not readable.
+bool read_memory(const void* from, void* to, std::size_t bytes);
 
 // Sleeps while *word == expected, at most until somebody wakes it.
 void wait_on(const std::uint32_t* word, std::uint32_t expected);
