@@ -224,13 +224,15 @@ bool use(slice_index first, std::uint32_t n, touching how) {
         state.dirty_pages -= backed;
     }
     free_map.clear(first, n);
-    if (how == touching::all) {
-        state.used_pages.fetch_add(n * slice_pages, std::memory_order_relaxed);
-        regret(n * slice_pages - backed);
-    } else {
-        state.used_pages.fetch_add(backed, std::memory_order_relaxed);
-        if (backed == 0 && n == 1) regret(slice_pages);
+    std::uint32_t purged = 0;   // what was never used before is no reason for regret
+    for (std::uint32_t i = 0; i < n; ++i) {
+        slice_record* r = record_of(first + i);
+        purged += r->purged;
+        r->purged = 0;
     }
+    // Nor are slices that are taken for their records.
+    if (how == touching::all || n == 1) regret(purged * slice_pages);
+    state.used_pages.fetch_add(how == touching::all ? n * slice_pages : backed, std::memory_order_relaxed);
     note_peak();
     return backed == 0;
 }
@@ -261,8 +263,14 @@ bool scarce() { return state.piecewise; }
 void touch(slice_record* r, std::uint32_t pages) {
     if (pages <= r->backed) return;
     std::uint32_t now = state.used_pages.fetch_add(pages - r->backed, std::memory_order_relaxed) + pages - r->backed;
-    now += base::read_racy(state.dirty_pages);
+    now += state.dirty_pages.load(std::memory_order_relaxed);
     if (now * page_unit > base::value(base::stats->peak_bytes)) base::stats->peak_bytes.store(now * page_unit, std::memory_order_relaxed);
+    r->backed = static_cast<std::uint8_t>(pages & 31);
+}
+
+void untouch(slice_record* r, std::uint32_t pages) {
+    if (pages >= r->backed) return;
+    state.used_pages.fetch_sub(r->backed - pages, std::memory_order_relaxed);
     r->backed = static_cast<std::uint8_t>(pages & 31);
 }
 
@@ -326,7 +334,15 @@ slice_index frontier() {
     return state.frontier;
 }
 
-void before_fork() { state.lock.lock(); }
+// Slices that are being purged are neither free nor in use: nobody would ever end that in the child.
+void before_fork() {
+    state.lock.lock();
+    while (state.purges > 0) {
+        state.lock.unlock();
+        os::sleep_ms(0);
+        state.lock.lock();
+    }
+}
 void after_fork_in_parent() { state.lock.unlock(); }
 void after_fork_in_child() { state.lock.reset(); }
 

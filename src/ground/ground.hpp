@@ -75,6 +75,9 @@ void touch(slice_record*, std::uint32_t pages);
 // Whether address space is limited, so that slices should not be taken for their addresses alone.
 bool scarce();
 
+// The same slice: whatever lay behind the first `pages` pages has been given back.
+void untouch(slice_record*, std::uint32_t pages);
+
 // Gives slices back, as they were taken; their records must be clear. What remains of them: `zero`, nothing that could be
 // read (fresh, or purged); else what they were touched for. Purges when more free memory is dirty than the budget allows.
 void give(slice_index first, std::uint32_t slices, touching, bool zero = false);

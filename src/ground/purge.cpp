@@ -34,6 +34,7 @@ std::uint32_t purge_down_to(std::uint32_t keep) {
         dirty_map.clear(first, n);
         free_map.clear(first, n);
         state.dirty_pages -= pages;
+        ++state.purges;
         state.lock.unlock();
         // Mappings that cannot merge are replaced on this occasion, or their number would grow with every moved blob.
         std::size_t bytes = std::size_t{n} << slice_shift;
@@ -41,6 +42,7 @@ std::uint32_t purge_down_to(std::uint32_t keep) {
         bool given = renewed || os::purge(address_of(first), bytes);
         base::count(base::stats->purge_calls);
         state.lock.lock();
+        --state.purges;
         free_map.set(first, n);
         if (first < state.lowest_free) state.lowest_free = first;
         if (!given) {   // the kernel refused (out of mappings): the slices are free and dirty as before
@@ -51,6 +53,7 @@ std::uint32_t purge_down_to(std::uint32_t keep) {
         }
         for (std::uint32_t i = 0; i < n; ++i) {
             record_of(first + i)->backed = 0;
+            record_of(first + i)->purged = 1;
             if (renewed) record_of(first + i)->moved_in = 0;
         }
         base::count(base::stats->purged_bytes, pages * page_unit);
@@ -72,7 +75,7 @@ std::size_t purge_budget() {
 std::size_t purge(std::size_t keep) {
     os::guard held(state.lock);
     std::uint32_t purged = purge_down_to(static_cast<std::uint32_t>(keep / page_unit));
-    if (keep == 0) state.regret_pages = 0;
+    if (keep == 0) state.regret_pages = state.purged_lately = 0;   // that was not our idea, so nothing is learned from it
     base::stats->dirty_bytes.store(state.dirty_pages * page_unit, std::memory_order_relaxed);
     return purged * page_unit;
 }

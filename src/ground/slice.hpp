@@ -99,6 +99,7 @@ struct alignas(128) slice_record {
     std::atomic<slice_kind> kind;
     lane_state state;
     std::uint8_t backed : 5;      // pages (page_unit) from the slice's start that may have memory behind them
+    std::uint8_t purged : 1;      // free, and purged since it was last used
     std::uint8_t moved_in : 1;    // they came from another address, so the slice's mapping does not merge with its neighbours
     slice_index first;            // block_tail: the slice at which the block lane begins
 

@@ -15,9 +15,10 @@ struct ground_state {
     slice_index window = 0;            // slices there may ever be
     slice_index lowest_free = 0;       // no slice below it is free
     slice_index lowest_dirty = 0;      // nor dirty
-    std::uint32_t dirty_pages = 0;     // behind free slices
+    std::atomic<std::uint32_t> dirty_pages{0};  // behind free slices; written under the lock, read without it by touch()
     std::atomic<std::uint32_t> used_pages{0};   // behind slices in use; the only number that changes without the lock
     std::uint32_t peak_pages = 0;      // of both together
+    std::uint32_t purges = 0;          // that are under way, without the lock
     bool piecewise = false;            // address space is limited: mapped in pieces inside the window, not reserved whole
     settings limits{};
 

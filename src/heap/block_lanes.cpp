@@ -209,6 +209,13 @@ std::size_t purge_to(std::size_t keep) {
     return given;
 }
 
+// The lock is held.
+void keep_budget() {
+    if (dirty_pages * block_page < (std::size_t{2} << 20)) return;
+    std::size_t budget = ground::purge_budget();
+    if (dirty_pages * block_page > budget) purge_to(budget - budget / 4);
+}
+
 std::uint32_t pages_for(std::size_t bytes) { return static_cast<std::uint32_t>((bytes + block_page - 1) >> block_page_shift); }
 
 }  // namespace
@@ -239,7 +246,6 @@ piece allocate_block(std::size_t bytes, std::size_t align) {
 }
 
 bool release_block(void* block, slice_record* r) {
-    std::size_t budget = 0;
     {
         os::guard held(blocks_lock);
         place at = locate(block, r);
@@ -251,9 +257,7 @@ bool release_block(void* block, slice_record* r) {
         // One empty lane stays, so that a program with a single block does not open and close a lane each time.
         bool empty = at.lane->block.longest == lane_pages;
         if (empty && ground::record_of(lists[magnitudes - 1])->block.next != 0) close_lane(at.lane);
-        if (dirty_pages * block_page < (std::size_t{2} << 20)) return true;
-        budget = ground::purge_budget();
-        if (dirty_pages * block_page > budget) purge_to(budget - budget / 4);
+        keep_budget();
     }
     return true;
 }
@@ -276,6 +280,7 @@ bool resize_block(void* block, slice_record* r, std::size_t bytes) {
         unuse(at.lane, at.first + wanted, at.pages - wanted);
     }
     relist(at.lane);
+    keep_budget();
     return true;
 }
 

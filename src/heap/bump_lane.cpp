@@ -86,7 +86,7 @@ void reset(slice_record* lane) {
 std::uint32_t bytes_at(std::uint32_t granule, const slice_record* lane) {
     granule_map starts = starts_of(lane);
     std::uint32_t at = granule + 1;
-    std::uint32_t end = __atomic_load_n(&lane->bump.filled, __ATOMIC_RELAXED) / base::alignment;
+    std::uint32_t end = __atomic_load_n(&lane->bump.filled, __ATOMIC_ACQUIRE) / base::alignment;
     while (at < end) {
         std::uint64_t word = starts.word_of(at).load(std::memory_order_relaxed) >> at % 64;
         if (word != 0) {
@@ -116,11 +116,12 @@ void* allocate_bumped(thread_heap* heap, unsigned c) {
         at = 0;
     }
     heap->bumped[c] = static_cast<std::uint16_t>(heap->bumped[c] + bytes);
-    __atomic_store_n(&lane->bump.filled, at + bytes, __ATOMIC_RELAXED);
     ground::touch(lane, static_cast<std::uint32_t>((at + bytes + ground::page_unit - 1) / ground::page_unit));
     std::uint32_t g = at / base::alignment;
     starts_of(lane).word_of(g).fetch_or(granule_map::bit_of(g), std::memory_order_relaxed);
     live_of(lane).word_of(g).fetch_or(granule_map::bit_of(g), std::memory_order_relaxed);
+    // Release, and after the start: else the object before would seem to reach to the new end (bytes_at).
+    __atomic_store_n(&lane->bump.filled, at + bytes, __ATOMIC_RELEASE);
     lane->bump.state.fetch_add(1, std::memory_order_relaxed);
     auto block = reinterpret_cast<slot*>(ground::address_of(lane) + at);
     base::count(base::stats->slots_allocated);
@@ -132,8 +133,10 @@ bool release_bumped(void* block, slice_record* lane) {
     if (!starts_live(block, lane)) return false;
     std::uint32_t g = granule_of(block);
     std::uint64_t bit = granule_map::bit_of(g);
+    std::uint32_t bytes = bytes_at(g, lane);
     if ((live_of(lane).word_of(g).fetch_and(~bit, std::memory_order_relaxed) & bit) == 0) return false;
     base::count(base::stats->slots_freed);
+    base::count(base::stats->bytes_slots_freed, bytes);
     // Release: what this thread did with the object comes before its memory is used again.
     if (lane->bump.state.fetch_sub(1, std::memory_order_acq_rel) == owner_gone + 1) {
         left_behind.fetch_sub(1, std::memory_order_relaxed);

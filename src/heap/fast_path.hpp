@@ -21,7 +21,7 @@ template <void* (*slow)(std::size_t) = allocate_slow>
     slot* first = heap->bins[size_class];
     if (LANES_UNLIKELY(is_end(first))) return slow(bytes);
     slot* next = next_of(first);
-    if (LANES_UNLIKELY(!sound_link(first, next))) return take_damaged(first, static_cast<unsigned>(size_class));
+    if (LANES_UNLIKELY(!same_lane(first, next))) return take_damaged(heap, first, static_cast<unsigned>(size_class));
     heap->bins[size_class] = next;
     set_raw_link(first, 0);   // else the block would look freed to the double-free check, and leak an address
     return first;

@@ -16,7 +16,7 @@ bool walk(slot* first, const slice_record* lane, F&& visit) {
         if (n > lane->lane.capacity || !same_lane(first, end_of(lane))) return false;
         slot* next = next_of(first);
         if (!visit(first)) return true;
-        if (!sound_link(first, next)) return false;
+        if (!same_lane(first, next)) return false;
         first = next;
     }
     return first == end_of(lane);
@@ -32,11 +32,14 @@ constexpr std::uint32_t pages_of(std::uint32_t slot_number, std::uint32_t bytes)
     return ((2u << last) - 1) & ~((1u << first) - 1);
 }
 
-inline std::uint32_t slots_touching(std::uint32_t pages, const slice_record* lane) {
+inline std::uint32_t slots_touching(std::uint32_t pages, std::uint32_t carved, std::uint32_t bytes) {
     if (pages == 0) return 0;
     std::uint32_t n = 0;
-    for (std::uint32_t i = 0; i < lane->lane.carved; ++i) n += (pages_of(i, base::class_bytes[lane->size_class]) & pages) != 0;
+    for (std::uint32_t i = 0; i < carved; ++i) n += (pages_of(i, bytes) & pages) != 0;
     return n;
+}
+inline std::uint32_t slots_touching(std::uint32_t pages, const slice_record* lane) {
+    return slots_touching(pages, lane->lane.carved, base::class_bytes[lane->size_class]);
 }
 
 inline slot* slot_at(const slice_record* lane, std::uint32_t number) {

@@ -96,11 +96,11 @@ void* allocate_slow(std::size_t bytes) {
     return retry_after_trim(bytes, try_allocate);
 }
 
-void* take_damaged(slot* first, unsigned c) {
+void* take_damaged(thread_heap* heap, slot* first, unsigned c) {
     // The first slot itself is sound (something led to it), what it leads to is lost. The lane will never run empty.
     slice_record* lane = ground::find(first);
     report(error::damaged_link, first, lane);
-    current->bins[c] = end_of(lane);
+    heap->bins[c] = end_of(lane);
     set_raw_link(first, 0);
     return first;
 }

@@ -90,15 +90,11 @@ inline slot* end_of(const slice_record* r) {
 inline void set_raw_link(slot* s, std::uint64_t link) { __atomic_store_n(&s->link, link, __ATOMIC_RELAXED); }
 inline slot* next_of(const slot* s) { return reinterpret_cast<slot*>(base::read_racy(s->link) ^ link_key); }
 inline void set_next(slot* s, const slot* next) { set_raw_link(s, reinterpret_cast<std::uint64_t>(next) ^ link_key); }
-// What a sound link leads to: a slot or the end mark of the same lane. Anything else was overwritten. The low three bits
-// are compared with the high ones, so that an overflow by a single byte is seen too, seven times in eight.
-inline bool sound_link(const slot* from, const slot* to) {
-    constexpr unsigned low_bits = 3;
-    std::uint64_t difference = reinterpret_cast<std::uintptr_t>(from) ^ reinterpret_cast<std::uintptr_t>(to);
-    return (difference >> low_bits | difference << (64 - low_bits)) < (base::slice_bytes >> low_bits);
-}
+// A link that leads out of the lane of its slot was overwritten.
 inline bool same_lane(const slot* a, const slot* b) {
-    return (reinterpret_cast<std::uintptr_t>(a) ^ reinterpret_cast<std::uintptr_t>(b)) < base::slice_bytes;
+    // The low three bits count too: they make one instruction find most overflows by a single byte.
+    constexpr std::uintptr_t inside = base::slice_bytes - end_bit;
+    return ((reinterpret_cast<std::uintptr_t>(a) ^ reinterpret_cast<std::uintptr_t>(b)) & ~inside) == 0;
 }
 
 // ---- The calls below are the heap's interface; the fast ones are in fast_path.hpp. All may be called by any thread. ----
@@ -139,7 +135,7 @@ bool start();
 
 // Out-of-line halves of the fast path.
 void* allocate_slow(std::size_t bytes);
-void* take_damaged(slot* first, unsigned size_class);
+void* take_damaged(thread_heap*, slot* first, unsigned size_class);
 void release_elsewhere(void* block);                              // null, or outside the ground
 void release_not_local(void* block, slice_record*);               // another thread's slot, a block, a blob, or nothing
 void release_inexact(void* block, slice_record*);                 // of a lane of ours, but not the start of a carved slot

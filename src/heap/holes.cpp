@@ -75,10 +75,13 @@ std::size_t purge_holes_of(slice_record* lane, slot*& head) {
             occupied |= pages;
         }
     }
-    std::uint32_t empty = whole_pages(~occupied & 0xffff & ~before);
+    std::uint32_t backed = (1u << lane->backed) - 1;
+    std::uint32_t empty = whole_pages(~occupied & backed & ~before);
     std::size_t given = give_back(lane, empty);
     std::uint32_t carved_pages = lane->lane.carved == 0 ? 0 : (2u << ((lane->lane.carved * bytes - 1) / page_share)) - 1;
     lane->lane.purged = static_cast<std::uint16_t>((before | empty) & carved_pages);
+    // What an earlier user of the slice left behind the carved pages has gone too.
+    if ((backed & ~carved_pages & ~empty) == 0) ground::untouch(lane, static_cast<std::uint32_t>(__builtin_popcount(carved_pages)));
 
     slot* list = end_of(lane);
     for (std::uint32_t i = lane->lane.carved; i-- > 0;) {

@@ -5,17 +5,28 @@
 
 namespace lanes::heap {
 
+// The first of a list may be looked at by a thread without the list's lock (anything_to_adopt).
+inline void set_first(lane_list& list, slice_index s) { __atomic_store_n(&list.first, s, __ATOMIC_RELAXED); }
+
 inline void append(lane_list& list, slice_record* lane) {
     slice_index s = ground::index_of(lane);
     lane->shared.list_next = 0;
     lane->shared.list_previous = list.last;
-    (list.last != 0 ? ground::record_of(list.last)->shared.list_next : list.first) = s;
+    if (list.last != 0) {
+        ground::record_of(list.last)->shared.list_next = s;
+    } else {
+        set_first(list, s);
+    }
     list.last = s;
 }
 
 inline void unlink(lane_list& list, slice_record* lane) {
     slice_index next = lane->shared.list_next, previous = lane->shared.list_previous;
-    (previous != 0 ? ground::record_of(previous)->shared.list_next : list.first) = next;
+    if (previous != 0) {
+        ground::record_of(previous)->shared.list_next = next;
+    } else {
+        set_first(list, next);
+    }
     (next != 0 ? ground::record_of(next)->shared.list_previous : list.last) = previous;
 }
 

@@ -16,7 +16,7 @@ bool stays_in_slot(std::size_t slot_bytes, std::size_t bytes) {
 
 void* copy_to_new(void* block, std::size_t usable, std::size_t bytes) {
     void* moved = allocate(bytes);
-    if (moved == nullptr) return nullptr;
+    if (moved == nullptr) return bytes <= usable ? block : nullptr;   // it is large enough as it is
     std::memcpy(moved, block, usable < bytes ? usable : bytes);
     release(block);
     return moved;

@@ -90,7 +90,7 @@ void release_remote(slot* freed, slice_record* lane) {
 }
 
 void drain_pending(thread_heap* heap) {
-    if (heap->pending.load(std::memory_order_relaxed) == 0) return;
+    if (heap->pending.load(std::memory_order_seq_cst) == 0) return;   // see tell_owner
     // Acquire: the lanes' pending_next were written before they were pushed.
     slice_index next = heap->pending.exchange(0, std::memory_order_seq_cst);
     while (next != 0) {

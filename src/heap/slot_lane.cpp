@@ -135,7 +135,8 @@ void carve(thread_heap* heap, unsigned c, slice_record* lane) {
             list = slot_at(lane, i);
         }
         lane->lane.carved = static_cast<std::uint16_t>(until);
-        lane->lane.bound = until * base::bound_step_of(bytes);
+        // Atomic: threads that free slots of this lane look at it meanwhile. Either value serves for slots that are out.
+        __atomic_store_n(&lane->lane.bound, until * base::bound_step_of(bytes), __ATOMIC_RELAXED);
         ground::touch(lane, (until * bytes + page_share - 1) / page_share);
     }
     heap->bins[c] = list;
@@ -178,7 +179,7 @@ bool collect_active(thread_heap* heap, unsigned c, std::uint32_t least) {
 slot* pop(thread_heap* heap, unsigned c) {
     slot* first = heap->bins[c];
     slot* next = next_of(first);
-    if (!sound_link(first, next)) return static_cast<slot*>(take_damaged(first, c));
+    if (!same_lane(first, next)) return static_cast<slot*>(take_damaged(heap, first, c));
     heap->bins[c] = next;
     set_raw_link(first, 0);
     return first;
@@ -191,7 +192,9 @@ bool refill(thread_heap* heap, unsigned c) {
 
     // Lanes that have been touched before lanes that have not.
     if (slice_record* lane = pick(heap, c)) {
-        if (heap->active[c] == 0 || !is_end(lane->lane.free) || remote_of(lane).count() > 0) {
+        // One that only has room to carve waits until the active lane has none.
+        bool ready = !is_end(lane->lane.free) || remote_of(lane).count() > 0;
+        if (ready || heap->active[c] == 0 || !has_uncarved(ground::record_of(heap->active[c]))) {
             unlink(heap->available[c], lane);
             if (heap->active[c] != 0) {
                 lane->state = lane_state::active;   // so that deactivating the other cannot release or move this one
@@ -236,16 +239,26 @@ void look_at_queued(slice_record* lane) {
 }
 
 [[gnu::no_sanitize("thread")]] std::uint32_t live_slots(const slice_record* lane) {
-    // Read while the owner may be changing it: every value is whole, their sum may be off by what moved meanwhile.
+    // Read while the owner may be changing it: every value is whole, their sum may be off by what moved meanwhile. Nothing
+    // is called that reads the record or a slot, so that ThreadSanitizer does not see it.
+    const std::uint32_t capacity = lane->lane.capacity, carved = lane->lane.carved;
+    const std::uint32_t remote = remote_word{lane->shared.remote.load(std::memory_order_relaxed)}.count();
     std::uint32_t live;
     if (lane->state == lane_state::active) {
+        // Not through lane.head: the record may come to describe a blob at this moment, and its place hold a size.
+        thread_heap* heap = lane->owner.load(std::memory_order_relaxed);
+        if (heap == nullptr) return 0;
+        const slot* end = end_of(lane);
+        const slot* s = *const_cast<slot* const volatile*>(&heap->bins[lane->size_class]);
         std::uint32_t listed = 0;
-        walk(__atomic_load_n(lane->lane.head, __ATOMIC_RELAXED), lane, [&](slot*) { return ++listed, true; });
-        live = lane->lane.carved - slots_touching(lane->lane.purged, lane) - listed - remote_of(lane).count();
+        for (; !is_end(s) && same_lane(s, end) && listed <= capacity; ++listed) {
+            s = reinterpret_cast<const slot*>(*const_cast<const volatile std::uint64_t*>(&s->link) ^ link_key);
+        }
+        live = carved - slots_touching(lane->lane.purged, carved, base::class_bytes[lane->size_class]) - listed - remote;
     } else {
-        live = used_now(lane);
+        live = lane->lane.used - (lane->lane.armed - lane->lane.countdown) - remote;
     }
-    return live <= lane->lane.capacity ? live : 0;
+    return live <= capacity ? live : 0;
 }
 
 namespace {

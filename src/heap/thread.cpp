@@ -24,8 +24,9 @@ enum class progress : std::uint8_t { not_started, started, disabled };
 constinit std::atomic<progress> process{progress::not_started};
 
 // glibc runs the destructors of thread-specific data in up to four rounds, in an order that nobody controls. Putting
-// our end off to the last round leaves the destructors of others a whole heap.
-constexpr int rounds_put_off = 3;
+// our end off once leaves the destructors of others a whole heap. Not to the last round: a heap that is made by another
+// destructor sees fewer of them and would never end, and a sanitizer's runtime takes its leave in the last.
+constexpr int rounds_put_off = 1;
 thread_local constinit std::int8_t rounds_seen = 0;
 thread_local constinit bool ended = false;
 
@@ -34,7 +35,7 @@ thread_local constinit bool ended = false;
 enum class key_state : std::uint8_t { none, being_made, made };
 constinit std::atomic<key_state> end_key_state{key_state::none};
 constinit pthread_key_t end_key = 0;
-constinit std::atomic<bool> atfork_registered{false};
+constinit std::atomic<bool> fork_handlers{false};
 thread_local constinit bool end_registered = false;
 
 alignas(64) constinit thread_heap first_heap{};   // of the thread that starts; saves it a system call
@@ -105,6 +106,11 @@ bool disabled() { return process.load(std::memory_order_acquire) == progress::di
 bool start() {
     progress now = process.load(std::memory_order_acquire);
     if (now != progress::not_started) return now == progress::started;
+    // Before the lock is held for the first time, or the child of a fork at that moment would wait for it for ever. May
+    // allocate: then we come back here, and go on without.
+    if (!fork_handlers.exchange(true, std::memory_order_relaxed)) {
+        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+    }
     {
         os::guard held(start_lock);
         if (process.load(std::memory_order_relaxed) != progress::not_started) return !disabled();
@@ -147,9 +153,6 @@ void register_thread() {
     if (now != key_state::made) return;
     end_registered = true;
     if (pthread_setspecific(end_key, current) != 0) end_registered = false;
-    if (!atfork_registered.exchange(true, std::memory_order_relaxed)) {
-        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-    }
 }
 
 late_heap_guard::late_heap_guard() { late_heap_lock.lock(); }

@@ -33,7 +33,10 @@ class mutex {
     }
 
     // In the child of a fork, where no other thread exists: whatever state was copied, the lock is free.
-    void reset() { state_.store(free, std::memory_order_relaxed); }
+    void reset() {
+        pop_rank();   // the thread that forked held it
+        state_.store(free, std::memory_order_relaxed);
+    }
 
   private:
     static constexpr std::uint32_t free = 0, held = 1, awaited = 2;
