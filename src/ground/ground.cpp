@@ -21,6 +21,7 @@ constexpr std::size_t heaps_scarce = std::size_t{1} << 20;            // where a
 constexpr std::size_t grow_least = std::size_t{4} << 20;              // bytes committed at a time, at least
 constexpr std::size_t grow_most = std::size_t{64} << 20;              // and at most, unless one request is larger
 constexpr std::size_t whole_least = std::size_t{8} << 30;             // a smaller reservation is not worth holding whole
+constexpr std::uint64_t regret_window = std::uint64_t{1} << 31;        // ticks: about a second (a guess: longer than a phase)
 constexpr std::uint32_t regret_least = (std::uint32_t{32} << 20) / page_unit;   // what a small process may keep too
 constexpr std::size_t room_least = std::size_t{4} << 20;              // below that there is no room for a heap
 constexpr std::size_t piece_bytes = std::size_t{16} << 20;            // address space taken at a time when it is scarce
@@ -206,7 +207,11 @@ void mark_dirty(slice_index s) {
 
 // Memory that had been given back is wanted again: then the budget was too small by that much.
 void regret(std::uint32_t pages) {
-    if (state.purged_lately == 0) return;
+    if (state.purged_lately == 0 || pages == 0) return;
+    if (os::ticks() - state.purged_at > regret_window) {
+        state.purged_lately = 0;
+        return;
+    }
     if (pages > state.purged_lately) pages = state.purged_lately;
     state.purged_lately -= pages;
     state.regret_pages += pages;

@@ -62,6 +62,7 @@ std::uint32_t purge_down_to(std::uint32_t keep) {
     }
     std::uint32_t unlearned = purged / 8;
     state.regret_pages -= unlearned < state.regret_pages ? unlearned : state.regret_pages;
+    state.purged_at = os::ticks();
     state.purged_lately += purged;
     if (state.purged_lately > state.peak_pages) state.purged_lately = state.peak_pages;
     return purged;

@@ -22,10 +22,12 @@ struct ground_state {
     bool piecewise = false;            // address space is limited: mapped in pieces inside the window, not reserved whole
     settings limits{};
 
-    // Memory that was purged and is wanted again shows that the budget was too small: it grows by what has to be faulted
-    // in once more, up to three quarters of the peak, and shrinks by an eighth of what is purged.
+    // Memory that was purged and is soon wanted again shows that the budget was too small: it grows by what has to be
+    // faulted in once more, up to three quarters of the peak, and shrinks by an eighth of what is purged. What is wanted
+    // again after a pause is no reason to hold on to it.
     std::uint32_t purged_lately = 0;   // pages
     std::uint32_t regret_pages = 0;    // added to the budget
+    std::uint64_t purged_at = 0;       // os::ticks() of the last purge
 
     std::byte* heaps = nullptr;        // next thread heap
     std::byte* heaps_committed = nullptr;

@@ -188,6 +188,7 @@ slot* pop(thread_heap* heap, unsigned c) {
 bool refill(thread_heap* heap, unsigned c) {
     drain_pending(heap);
     take_part_in_trim(heap);
+    if (!is_end(heap->bins[c])) return true;   // it took what others had given back to the active lane
     if (heap->active[c] != 0 && collect_active(heap, c, wake_of(ground::record_of(heap->active[c])))) return true;
 
     // Lanes that have been touched before lanes that have not.

@@ -57,6 +57,18 @@ std::uint32_t process_id();
 std::uint32_t thread_id();
 std::uint64_t wall_clock_ns();
 
+// A counter of time without a system call or a library call: two to five thousand million a second on x86-64, some tens of
+// millions or more on AArch64. Not the same on every processor; good for "about a second ago".
+inline std::uint64_t ticks() {
+#if defined(__x86_64__)
+    return __builtin_ia32_rdtsc();
+#else
+    std::uint64_t now;
+    __asm__ volatile("mrs %0, cntvct_el0" : "=r"(now));
+    return now << 6;
+#endif
+}
+
 // Writes to stderr, unbuffered.
 void write_error(const char* text, std::size_t bytes);
 

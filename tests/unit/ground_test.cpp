@@ -1,0 +1,263 @@
+// The ground against a naive model of intervals: which slices are handed out, what is known to be zero, what is purged.
+#include "ground/ground.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <map>
+#include <thread>
+#include <vector>
+
+#include "base/stats_page.hpp"
+#include "ground/state.hpp"
+#include "tests/unit/support.hpp"
+
+namespace lanes::ground {
+namespace {
+
+constexpr std::size_t budget_least = std::size_t{2} << 20;
+
+class ground_test : public testing::Test {
+  protected:
+    void SetUp() override { ASSERT_TRUE(start({std::size_t{64} << 30, budget_least, 16})); }
+    void TearDown() override { purge(0); }
+};
+
+// Every word of a run, or the first of each page where the run is long.
+bool reads_as_zero(slice_index first, std::uint32_t n) {
+    std::byte* at = address_of(first);
+    std::size_t bytes = std::size_t{n} << slice_shift;
+    if (n <= 2) return test::is_zero(at, bytes);
+    for (std::size_t i = 0; i < bytes; i += 512) {
+        if (at[i] != std::byte{0}) return false;
+    }
+    return true;
+}
+
+void write(slice_index first, std::uint32_t n) {
+    std::byte* at = address_of(first);
+    for (std::size_t i = 0; i < std::size_t{n} << slice_shift; i += 512) at[i] = std::byte{0xa5};
+}
+
+struct interval {
+    std::uint32_t slices;
+    bool written;
+};
+using used_runs = std::map<slice_index, interval>;
+
+// The lowest place for n slices, aligned in address: all of it dirty if there is such a place, else in a space without an end.
+slice_index lowest_fit(const used_runs& used, std::uint32_t n, std::uint32_t align) {
+    slice_index at = 1;
+    auto aligned = [&](slice_index s) {
+        while ((test::number(address_of(s)) >> slice_shift & (align - 1)) != 0) ++s;
+        return s;
+    };
+    for (slice_index s = aligned(1); s + n <= state.frontier; s = aligned(s + 1)) {
+        if (dirty_map.test(s) && dirty_map.count(s, n) == n) return s;
+    }
+    for (auto& [first, run] : used) {
+        if (aligned(at) + n <= first) break;
+        at = first + run.slices;
+    }
+    return aligned(at);
+}
+
+void check_counters(const used_runs& used) {
+    std::uint32_t in_use = 0, dirty = 0;
+    for (auto& [first, run] : used) in_use += run.slices;
+    ASSERT_EQ(state.used_pages.load(), in_use * slice_pages);
+    ASSERT_EQ(state.frontier - 1, free_map.count(0, state.frontier) + in_use) << "a slice is neither free nor in use";
+    for (slice_index s = dirty_map.next_set(0, state.frontier); s < state.frontier; s = dirty_map.next_set(s + 1, state.frontier)) {
+        ASSERT_TRUE(free_map.test(s)) << "a dirty slice is not free";
+        dirty += record_of(s)->backed;
+    }
+    ASSERT_EQ(state.dirty_pages, dirty);
+}
+
+TEST_F(ground_test, hands_out_the_lowest_dirty_run_or_else_the_lowest_and_tells_the_truth_about_zeros) {
+    test::random_source random("ground");
+    used_runs used;
+    std::uint32_t in_use = 0;
+    auto any = [&] {
+        auto it = used.lower_bound(static_cast<slice_index>(random.below(state.frontier)));
+        return it == used.end() ? used.begin() : it;
+    };
+    for (int step = 0; step < 20'000; ++step) {
+        unsigned kind = static_cast<unsigned>(random.below(10));
+        if (kind < 5 || used.empty()) {
+            if (in_use > 4000) continue;   // 256 MiB
+            auto n = static_cast<std::uint32_t>(1 + (random.percent(60) ? 0 : random.below(random.percent(10) ? 200 : 12)));
+            auto align = static_cast<std::uint32_t>(random.percent(70) ? 1 : 1u << random.below(7));
+            slice_index expected = lowest_fit(used, n, align);
+            run taken = take(n, touching::all, align);
+            ASSERT_EQ(taken.first, expected) << n << " slices aligned to " << align << ", step " << step;
+            if (taken.zero) {
+                ASSERT_TRUE(reads_as_zero(taken.first, n)) << "step " << step;
+            }
+            bool written = random.percent(70);
+            if (written) write(taken.first, n);
+            used[taken.first] = {n, written || !taken.zero};
+            in_use += n;
+        } else if (kind < 8) {
+            auto it = any();
+            auto [first, run] = *it;
+            // All of it, or its end, as a blob that shrinks does.
+            std::uint32_t keep = random.percent(80) ? 0 : static_cast<std::uint32_t>(random.below(run.slices));
+            used.erase(it);
+            if (keep > 0) used[first] = {keep, run.written};
+            in_use -= run.slices - keep;
+            std::size_t budget = purge_budget();
+            give(first + keep, run.slices - keep, touching::all, !run.written);
+            if (run.written) {
+                // A purge lowers the budget a little: what it was before counts too.
+                ASSERT_LE(state.dirty_pages * page_unit, std::max(budget, purge_budget())) << "step " << step;
+            }
+        } else if (kind == 8) {
+            auto it = any();
+            auto& [first, run] = *it;
+            auto more = static_cast<std::uint32_t>(1 + random.below(20));
+            auto next = std::next(it);
+            bool room = next == used.end() || next->first - first >= run.slices + more;
+            bool zero = false;
+            ASSERT_EQ(extend(first, run.slices, run.slices + more, zero), room) << "step " << step;
+            if (!room) continue;
+            if (zero) {
+                ASSERT_TRUE(reads_as_zero(first + run.slices, more)) << "step " << step;
+            }
+            write(first + run.slices, more);
+            run = {run.slices + more, true};
+            in_use += more;
+        } else if (random.percent(10)) {
+            purge(random.below(3) << 20);
+        }
+        if (step % 64 == 0) check_counters(used);
+    }
+    for (auto& [first, run] : used) give(first, run.slices, touching::all, !run.written);
+    check_counters({});
+}
+
+TEST_F(ground_test, purging_everything_leaves_no_dirty_memory) {
+    run a = take(24, touching::all);
+    write(a.first, 24);
+    give(a.first, 24, touching::all);
+    EXPECT_GT(state.dirty_pages, 0u);
+    EXPECT_EQ(purge(0), std::size_t{24} << slice_shift);
+    EXPECT_EQ(state.dirty_pages, 0u);
+    EXPECT_EQ(base::value(base::stats->dirty_bytes), 0u);
+    EXPECT_EQ(purge(0), 0u);
+    run again = take(24, touching::all);
+    EXPECT_EQ(again.first, a.first);
+    EXPECT_TRUE(again.zero);
+    EXPECT_TRUE(reads_as_zero(again.first, 24));
+    give(again.first, 24, touching::all, true);
+}
+
+TEST_F(ground_test, purging_keeps_as_much_as_it_is_told_and_takes_the_highest) {
+    run a = take(20, touching::all);
+    write(a.first, 20);
+    give(a.first, 20, touching::all);
+    purge(std::size_t{8} << slice_shift);
+    EXPECT_EQ(state.dirty_pages, 8 * slice_pages);
+    EXPECT_EQ(dirty_map.count(a.first, 8), 8u) << "not the highest slices were purged";
+}
+
+TEST_F(ground_test, a_large_run_given_back_is_purged_to_the_budget_at_once) {
+    constexpr std::uint32_t n = 200u << 4;   // 200 MiB
+    run a = take(n, touching::all);
+    write(a.first, n);
+    give(a.first, n, touching::all);
+    EXPECT_LE(state.dirty_pages * page_unit, budget_least);
+}
+
+TEST_F(ground_test, an_address_outside_has_no_record_and_every_slice_handed_out_has_one) {
+    int local = 0;
+    EXPECT_EQ(find(&local), nullptr);
+    EXPECT_EQ(find(nullptr), nullptr);
+    EXPECT_EQ(find(reinterpret_cast<void*>(~std::uintptr_t{0})), nullptr);
+    run a = take(3, touching::all);
+    for (std::uint32_t i = 0; i < 3; ++i) {
+        EXPECT_EQ(find(address_of(a.first + i)), record_of(a.first + i));
+        EXPECT_EQ(find(address_of(a.first + i) + slice_bytes - 1), record_of(a.first + i));
+    }
+    EXPECT_EQ(find(address_of(frontier())), nullptr);
+    give(a.first, 3, touching::all, true);
+}
+
+TEST_F(ground_test, more_than_the_address_space_is_refused_and_nothing_is_lost) {
+    std::uint32_t used = state.used_pages;
+    EXPECT_EQ(take(slices_max, touching::all).first, 0u);
+    EXPECT_EQ(take(1, touching::all, 1u << 30).first, 0u);
+    EXPECT_EQ(state.used_pages, used);
+    run a = take(1, touching::all);
+    EXPECT_NE(a.first, 0u);
+    give(a.first, 1, touching::all, true);
+}
+
+TEST_F(ground_test, memory_is_counted_as_far_as_it_was_touched) {
+    purge(0);
+    std::uint32_t used = state.used_pages;
+    run a = take(3, touching::as_told);
+    ASSERT_TRUE(a.zero);
+    EXPECT_EQ(state.used_pages, used);
+    touch(record_of(a.first), 5);
+    touch(record_of(a.first), 2);   // counts once
+    touch(record_of(a.first + 2), slice_pages);
+    std::memset(address_of(a.first), 1, 5 * page_unit);
+    EXPECT_EQ(state.used_pages, used + 5 + slice_pages);
+    give(a.first, 3, touching::as_told);
+    EXPECT_EQ(state.used_pages, used);
+    EXPECT_EQ(state.dirty_pages, 5 + slice_pages);
+    run b = take(3, touching::all);
+    EXPECT_EQ(b.first, a.first);
+    EXPECT_FALSE(b.zero);
+    EXPECT_EQ(state.dirty_pages, 0u);
+    EXPECT_EQ(state.used_pages, used + 3 * slice_pages);
+    give(b.first, 3, touching::all);
+    EXPECT_EQ(purge(0), 3 * slice_bytes);
+}
+
+// A slice being purged is neither free nor in use; a child must not inherit one in that state, for nobody would ever end
+// it there.
+TEST_F(ground_test, the_child_of_a_fork_loses_no_slice_to_a_purge_that_was_under_way) {
+    std::atomic<bool> stop{false};
+    auto churn = [&] {
+        while (!stop) {
+            run a = take(64, touching::all);
+            write(a.first, 64);
+            give(a.first, 64, touching::all);
+        }
+    };
+    std::thread one(churn), two(churn);
+    for (int i = 0; i < (test::sanitized ? 50 : 300); ++i) {
+        before_fork();
+        int lost = test::in_child([] {
+            after_fork_in_child();
+            return state.frontier - 1 == free_map.count(0, state.frontier) + state.used_pages / slice_pages ? 0 : 1;
+        });
+        after_fork_in_parent();
+        if (lost != 0) {
+            ADD_FAILURE() << "fork " << i << " lost slices, status " << lost;
+            break;
+        }
+    }
+    stop = true;
+    one.join();
+    two.join();
+}
+
+TEST_F(ground_test, heaps_are_zero_and_apart) {
+    std::vector<std::byte*> heaps;
+    for (int i = 0; i < 40; ++i) {
+        auto memory = static_cast<std::byte*>(heap_memory());
+        ASSERT_NE(memory, nullptr);
+        ASSERT_EQ(test::number(memory) % heap_bytes, 0u);
+        ASSERT_TRUE(test::is_zero(memory, heap_bytes));
+        std::memset(memory, 0xff, heap_bytes);
+        heaps.push_back(memory);
+    }
+    for (std::size_t i = 1; i < heaps.size(); ++i) EXPECT_GE(heaps[i], heaps[i - 1] + heap_bytes);
+}
+
+}  // namespace
+}  // namespace lanes::ground
