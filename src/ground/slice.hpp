@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "base/bit_map.hpp"
 #include "base/size_class.hpp"
 
 namespace lanes::heap {
@@ -58,8 +59,10 @@ struct slot_lane_fields {
     std::uint16_t purged;         // bit i: page i was given back; the slots that touch it are in no list
 };
 
+using page_map = base::bit_map<256>;   // a bit for each page of a block lane
+
 struct block_lane_fields {
-    std::uint64_t dirty[4];       // bit i: page i has been written to since it was last known to be zero
+    page_map dirty;               // free pages that have been written to since they were last known to be zero
     slice_index next, previous;   // among the block lanes whose longest free run is of the same magnitude
     std::uint16_t longest;        // pages in the longest free run
 };
@@ -81,8 +84,8 @@ struct slot_lane_shared {
 };
 
 struct block_lane_maps {
-    std::uint64_t used[4];        // bit i: page i belongs to a live block
-    std::uint64_t start[4];       // bit i: a live block begins at page i
+    page_map used;                // pages that belong to a live block
+    page_map start;               // pages at which one begins
 };
 
 struct alignas(128) slice_record {

@@ -15,7 +15,7 @@ constinit os::mutex blocks_lock{os::lock_rank::blocks};
 
 namespace {
 
-using page_map = std::uint64_t[4];
+using ground::page_map;
 constexpr std::uint32_t lane_pages = block_lane_bytes / block_page;
 constexpr unsigned magnitudes = 10;   // longest free run: 0, 1, 2..3, 4..7, ... 256 pages
 
@@ -23,47 +23,12 @@ constexpr unsigned magnitudes = 10;   // longest free run: 0, 1, 2..3, 4..7, ...
 constinit slice_index lists[magnitudes]{};
 constinit std::size_t dirty_pages = 0;   // free pages of block lanes that may hold something
 
-void set_range(page_map& map, std::uint32_t first, std::uint32_t n, bool value) {
-    while (n > 0) {
-        std::uint32_t bit = first % 64, here = 64 - bit < n ? 64 - bit : n;
-        std::uint64_t mask = (here == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << here) - 1) << bit;
-        map[first / 64] = value ? map[first / 64] | mask : map[first / 64] & ~mask;
-        first += here, n -= here;
-    }
-}
-
-bool test(const page_map& map, std::uint32_t page) { return map[page / 64] >> page % 64 & 1; }
-
-// The first page in [from, lane_pages) whose bit equals `value`.
-std::uint32_t find(const page_map& map, std::uint32_t from, bool value) {
-    if (from >= lane_pages) return lane_pages;
-    std::uint32_t w = from / 64;
-    std::uint64_t word = (value ? map[w] : ~map[w]) & (~std::uint64_t{0} << from % 64);
-    while (word == 0) {
-        if (++w == 4) return lane_pages;
-        word = value ? map[w] : ~map[w];
-    }
-    return w * 64 + static_cast<std::uint32_t>(std::countr_zero(word));
-}
-
-// Free dirty pages in [first, first + n), which must be free or about to be used.
-std::uint32_t count_range(const page_map& map, std::uint32_t first, std::uint32_t n) {
-    std::uint32_t total = 0;
-    while (n > 0) {
-        std::uint32_t bit = first % 64, here = 64 - bit < n ? 64 - bit : n;
-        std::uint64_t mask = (here == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << here) - 1) << bit;
-        total += static_cast<std::uint32_t>(std::popcount(map[first / 64] & mask));
-        first += here, n -= here;
-    }
-    return total;
-}
-
 std::uint32_t longest_free_run(const page_map& used) {
     std::uint32_t longest = 0;
-    for (std::uint32_t at = find(used, 0, false); at < lane_pages;) {
-        std::uint32_t end = find(used, at, true);
+    for (std::uint32_t at = used.next_clear(0); at < lane_pages;) {
+        std::uint32_t end = used.next_set(at);
         if (end - at > longest) longest = end - at;
-        at = find(used, end, false);
+        at = used.next_clear(end);
     }
     return longest;
 }
@@ -109,7 +74,7 @@ slice_record* open_lane() {
     lane->first = taken.first;
     lane->block.longest = lane_pages;
     if (!taken.zero) {
-        set_range(lane->block.dirty, 0, lane_pages, true);
+        lane->block.dirty.set(0, lane_pages);
         dirty_pages += lane_pages;
     }
     lane->owner.store(nullptr, std::memory_order_relaxed);
@@ -121,7 +86,7 @@ slice_record* open_lane() {
 
 void close_lane(slice_record* lane) {
     list_out(lane);
-    std::uint32_t dirty = count_range(lane->block.dirty, 0, lane_pages);
+    std::uint32_t dirty = lane->block.dirty.count(0, lane_pages);
     dirty_pages -= dirty;
     slice_index first = ground::index_of(lane);
     for (std::uint32_t i = 0; i < block_lane_slices; ++i) {
@@ -134,28 +99,28 @@ void close_lane(slice_record* lane) {
 // The first page of the first free run of n pages at a multiple of `align` pages in address; lane_pages if there is none.
 std::uint32_t find_fit(const slice_record* lane, std::uint32_t n, std::uint32_t align) {
     auto bias = static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(ground::address_of(lane)) >> block_page_shift) & (align - 1);
-    for (std::uint32_t at = find(lane->maps.used, 0, false); at < lane_pages;) {
-        std::uint32_t end = find(lane->maps.used, at, true);
+    for (std::uint32_t at = lane->maps.used.next_clear(0); at < lane_pages;) {
+        std::uint32_t end = lane->maps.used.next_set(at);
         std::uint32_t aligned = ((at + bias + align - 1) & ~(align - 1)) - bias;
         if (aligned + n <= end) return aligned;
-        at = find(lane->maps.used, end, false);
+        at = lane->maps.used.next_clear(end);
     }
     return lane_pages;
 }
 
 // Marks n free pages used; returns whether they read as zero.
 bool use(slice_record* lane, std::uint32_t first, std::uint32_t n) {
-    std::uint32_t dirty = count_range(lane->block.dirty, first, n);
+    std::uint32_t dirty = lane->block.dirty.count(first, n);
     dirty_pages -= dirty;
-    set_range(lane->maps.used, first, n, true);
-    set_range(lane->block.dirty, first, n, false);   // used pages are not counted; they are dirty when they come back
+    lane->maps.used.set(first, n);
+    lane->block.dirty.clear(first, n);   // used pages are not counted; they are dirty when they come back
     base::count(base::stats->block_live_bytes, n * block_page);
     return dirty == 0;
 }
 
 void unuse(slice_record* lane, std::uint32_t first, std::uint32_t n) {
-    set_range(lane->maps.used, first, n, false);
-    set_range(lane->block.dirty, first, n, true);
+    lane->maps.used.clear(first, n);
+    lane->block.dirty.set(first, n);
     dirty_pages += n;
     base::uncount(base::stats->block_live_bytes, n * block_page);
 }
@@ -173,25 +138,25 @@ place locate(const void* block, slice_record* r) {
     slice_record* lane = ground::record_of(r->first);
     auto offset = static_cast<std::size_t>(static_cast<const std::byte*>(block) - ground::address_of(lane));
     auto first = static_cast<std::uint32_t>(offset >> block_page_shift);
-    if (offset % block_page != 0 || !test(lane->maps.start, first)) return {};
-    std::uint32_t next_start = find(lane->maps.start, first + 1, true);
-    std::uint32_t end = find(lane->maps.used, first, false);
+    if (offset % block_page != 0 || !lane->maps.start.test(first)) return {};
+    std::uint32_t next_start = lane->maps.start.next_set(first + 1);
+    std::uint32_t end = lane->maps.used.next_clear(first);
     return {lane, first, (end < next_start ? end : next_start) - first};
 }
 
 std::size_t purge_lane(slice_record* lane) {
     std::size_t given = 0;
-    for (std::uint32_t at = find(lane->block.dirty, 0, true); at < lane_pages;) {
-        std::uint32_t end = find(lane->block.dirty, at, false);
+    for (std::uint32_t at = lane->block.dirty.next_set(0); at < lane_pages;) {
+        std::uint32_t end = lane->block.dirty.next_clear(at);
         std::size_t mask = os::page_bytes() / block_page - 1;   // whole pages of the machine
         std::uint32_t from = static_cast<std::uint32_t>((at + mask) & ~mask), to = static_cast<std::uint32_t>(end & ~mask);
         if (from < to && os::purge(ground::address_of(lane) + from * block_page, (to - from) * block_page)) {
-            set_range(lane->block.dirty, from, to - from, false);
+            lane->block.dirty.clear(from, to - from);
             dirty_pages -= to - from;
             given += (to - from) * block_page;
             base::count(base::stats->purge_calls);
         }
-        at = find(lane->block.dirty, end, true);
+        at = lane->block.dirty.next_set(end);
     }
     base::count(base::stats->purged_bytes, given);
     return given;
@@ -239,7 +204,7 @@ piece allocate_block(std::size_t bytes, std::size_t align) {
         if (first == lane_pages) return {};
     }
     bool zero = use(lane, first, n);
-    lane->maps.start[first / 64] |= std::uint64_t{1} << first % 64;
+    lane->maps.start.set(first, 1);
     relist(lane);
     base::count(base::stats->blocks_allocated);
     return {ground::address_of(lane) + first * block_page, zero};
@@ -250,7 +215,7 @@ bool release_block(void* block, slice_record* r) {
         os::guard held(blocks_lock);
         place at = locate(block, r);
         if (at.pages == 0) return false;
-        at.lane->maps.start[at.first / 64] &= ~(std::uint64_t{1} << at.first % 64);
+        at.lane->maps.start.clear(at.first, 1);
         unuse(at.lane, at.first, at.pages);
         relist(at.lane);
         base::count(base::stats->blocks_freed);
@@ -273,7 +238,7 @@ bool resize_block(void* block, slice_record* r, std::size_t bytes) {
     place at = locate(block, r);
     if (at.pages == 0 || wanted == 0 || wanted > lane_pages) return false;
     if (wanted > at.pages) {
-        std::uint32_t end = find(at.lane->maps.used, at.first + at.pages, true);
+        std::uint32_t end = at.lane->maps.used.next_set(at.first + at.pages);
         if (at.first + wanted > end) return false;
         use(at.lane, at.first + at.pages, wanted - at.pages);
     } else if (wanted < at.pages) {
@@ -299,8 +264,8 @@ void survey_block_lane(const slice_record* lane, survey_totals& totals) {
     if (lane->kind.load(std::memory_order_relaxed) != slice_kind::block_lane) return;
     ++totals.block_lanes;
     totals.block_lane_bytes += block_lane_bytes;
-    totals.live_blocks += count_range(lane->maps.start, 0, lane_pages);
-    totals.live_block_bytes += count_range(lane->maps.used, 0, lane_pages) * block_page;
+    totals.live_blocks += lane->maps.start.count(0, lane_pages);
+    totals.live_block_bytes += lane->maps.used.count(0, lane_pages) * block_page;
 }
 
 }  // namespace lanes::heap

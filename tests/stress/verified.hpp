@@ -80,13 +80,6 @@ inline void check_nothing_is_left() {
     heap::survey_totals t;
     heap::survey(t);
     if (t.live_slots + t.live_blocks + t.blobs != 0) {
-        for (ground::slice_index i = 1; i < ground::frontier(); ++i) {   // where they are, for whoever looks into it
-            const ground::slice_record* r = ground::record_of(i);
-            if (r->kind.load() != ground::slice_kind::slot_lane) continue;
-            std::fprintf(stderr, "slice %u: class %u, owner %p, state %d, used %u, carved %u, remote %llx\n", i, r->size_class,
-                         static_cast<void*>(r->owner.load()), static_cast<int>(r->state), r->lane.used, r->lane.carved,
-                         static_cast<unsigned long long>(r->shared.remote.load()));
-        }
         std::fprintf(stderr, "heaps begun %llu, ended %llu\n",
                      static_cast<unsigned long long>(base::value(base::stats->threads_started)),
                      static_cast<unsigned long long>(base::value(base::stats->threads_ended)));

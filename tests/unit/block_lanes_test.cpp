@@ -30,7 +30,7 @@ std::size_t dirty_bytes() {
     for (slice_index s = 1; s < ground::frontier(); ++s) {
         slice_record* r = ground::record_of(s);
         if (r->kind.load() != slice_kind::block_lane) continue;
-        for (std::uint64_t word : r->block.dirty) pages += static_cast<std::size_t>(__builtin_popcountll(word));
+        pages += r->block.dirty.count(0, block_lane_bytes / block_page);
     }
     return pages * block_page;
 }

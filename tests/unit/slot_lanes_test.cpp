@@ -534,6 +534,25 @@ TEST_F(slot_lane_test, purging_holes_twice_and_freeing_into_them_loses_nothing) 
     }
 }
 
+// The owner takes part in a trim when its bin is empty; what comes back to it then must stay in the bin.
+TEST_F(slot_lane_test, a_trim_by_another_thread_loses_no_slot_that_was_freed_by_others) {
+    for (unsigned c : some_classes) {
+        test::in_new_thread([=] {
+            auto slots = allocate_slots(c, capacity_of(c));
+            std::vector<void*> freed(slots.begin(), slots.begin() + static_cast<long>(slots.size() / 2));
+            slots.erase(slots.begin(), slots.begin() + static_cast<long>(freed.size()));
+            free_in_another_thread(freed);
+            test::in_new_thread([] { trim(0); });
+            auto again = allocate_slots(c, freed.size());
+            EXPECT_EQ(survey_now().slots_of[c], slots.size() + again.size()) << "class " << c;
+            EXPECT_EQ(survey_now().lanes_of[c], 1u) << "class " << c;
+            free_all(again);
+            free_all(slots);
+            EXPECT_EQ(survey_now().slots_of[c], 0u) << "class " << c;
+        });
+    }
+}
+
 TEST_F(slot_lane_test, a_second_trim_has_nothing_to_give) {
     test::in_new_thread([] {
         auto slots = allocate_slots(4, 5 * capacity_of(4) - 300);   // the last lane is not carved to its end
