@@ -8,7 +8,8 @@
 namespace lanes::heap {
 namespace {
 
-constexpr std::uint32_t granules = bump_bytes / base::alignment;
+constexpr std::uint32_t granule_bytes = base::alignment;
+constexpr std::uint32_t granules = bump_bytes / granule_bytes;
 
 // A bit per granule, in the second lines of four records.
 class granule_map {
@@ -86,7 +87,7 @@ void reset(slice_record* lane) {
 std::uint32_t bytes_at(std::uint32_t granule, const slice_record* lane) {
     granule_map starts = starts_of(lane);
     std::uint32_t at = granule + 1;
-    std::uint32_t end = __atomic_load_n(&lane->bump.filled, __ATOMIC_ACQUIRE) / base::alignment;
+    std::uint32_t end = __atomic_load_n(&lane->bump.filled, __ATOMIC_ACQUIRE) / granule_bytes;
     while (at < end) {
         std::uint64_t word = starts.word_of(at).load(std::memory_order_relaxed) >> at % 64;
         if (word != 0) {
@@ -117,7 +118,7 @@ void* allocate_bumped(thread_heap* heap, unsigned c) {
     }
     heap->bumped[c] = static_cast<std::uint16_t>(heap->bumped[c] + bytes);
     ground::touch(lane, static_cast<std::uint32_t>((at + bytes + ground::page_unit - 1) / ground::page_unit));
-    std::uint32_t g = at / base::alignment;
+    std::uint32_t g = at / granule_bytes;
     starts_of(lane).word_of(g).fetch_or(granule_map::bit_of(g), std::memory_order_relaxed);
     live_of(lane).word_of(g).fetch_or(granule_map::bit_of(g), std::memory_order_relaxed);
     // Release, and after the start: else the object before would seem to reach to the new end (bytes_at).
