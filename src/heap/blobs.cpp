@@ -15,8 +15,6 @@ std::uint32_t slices_of(std::size_t bytes) {
     return static_cast<std::uint32_t>((bytes + base::slice_bytes - 1) >> base::slice_shift);
 }
 
-constexpr std::size_t blob_most = std::size_t{1} << 46;   // more than any ground; keeps the arithmetic in range
-
 // Only one thread can free a blob: who changes the kind has it.
 bool claim(slice_record* r, const void* blob) {
     if (ground::address_of(r) != blob) return false;

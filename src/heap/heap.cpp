@@ -34,7 +34,7 @@ void* allocate_aligned_slot(thread_heap* heap, unsigned c) {
 
 // No memory: what this process holds free goes back first, so that a request of another size can have it.
 void* retry_after_trim(std::size_t bytes, void* (*again)(std::size_t)) {
-    if (trim(0) > 0) {
+    if (bytes <= blob_most && trim(0) > 0) {
         if (void* block = again(bytes)) return block;
     }
     base::count(base::stats->failures);
@@ -133,6 +133,7 @@ void release_not_local(void* block, slice_record* r) {
         case slice_kind::bump_tail:
         case slice_kind::none: break;
     }
+    if (block == nullptr) return;   // read while the process's heap was just starting: base still null, limit not
     report(error::invalid_free, block, r);
 }
 

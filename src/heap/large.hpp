@@ -31,6 +31,9 @@ std::size_t purge_block_lanes(std::size_t keep);
 // Counts what is live in the block lane that begins at this record.
 void survey_block_lane(const slice_record*, survey_totals&);
 
+// More than any ground; keeps the arithmetic in range.
+inline constexpr std::size_t blob_most = std::size_t{1} << 46;
+
 piece allocate_blob(std::size_t bytes, std::size_t align);
 bool release_blob(void* blob, slice_record*);
 bool resize_blob(void* blob, slice_record*, std::size_t bytes);

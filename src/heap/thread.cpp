@@ -44,6 +44,15 @@ constinit bool first_heap_taken = false;
 constinit thread_heap* free_heaps = nullptr;
 constinit std::uint64_t live_heaps = 0;
 
+// The same random words make the C library's stack and pointer guards: a link that leaks must say nothing about those.
+// The finalizer of SplitMix64 (Steele, Lea, Flood, 2014).
+std::uint64_t mixed(std::uint64_t n) {
+    n += 0x9e37'79b9'7f4a'7c15;
+    n = (n ^ n >> 30) * 0xbf58'476d'1ce4'e5b9;
+    n = (n ^ n >> 27) * 0x94d0'49bb'1331'11eb;
+    return n ^ n >> 31;
+}
+
 void empty_bins(thread_heap* heap) {
     for (slot*& bin : heap->bins) bin = reinterpret_cast<slot*>(end_bit);
 }
@@ -103,14 +112,19 @@ constinit thread_local thread_heap* current = const_cast<thread_heap*>(&no_heap)
 
 bool disabled() { return process.load(std::memory_order_acquire) == progress::disabled; }
 
+// While another thread is still in here, a third one could start the heap and a fourth one fork. So it is done before there
+// are threads, unless the library is loaded later.
+[[gnu::constructor]] static void register_fork_handlers() {
+    if (fork_handlers.exchange(true, std::memory_order_relaxed)) return;
+    pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+}
+
 bool start() {
     progress now = process.load(std::memory_order_acquire);
     if (now != progress::not_started) return now == progress::started;
     // Before the lock is held for the first time, or the child of a fork at that moment would wait for it for ever. May
     // allocate: then we come back here, and go on without.
-    if (!fork_handlers.exchange(true, std::memory_order_relaxed)) {
-        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
-    }
+    register_fork_handlers();
     {
         os::guard held(start_lock);
         if (process.load(std::memory_order_relaxed) != progress::not_started) return !disabled();
@@ -123,7 +137,7 @@ bool start() {
         on_error = s.on_error;
         std::uint64_t random[2];
         os::random_bytes(random);
-        link_key = random[0] ^ (random[1] << 1);
+        link_key = mixed(random[0] ^ mixed(random[1]));
         empty_bins(&late_heap);
         process.store(progress::started, std::memory_order_release);
     }
