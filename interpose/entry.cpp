@@ -36,7 +36,12 @@ LANES_EXPORT void* malloc(std::size_t bytes) {
 
 LANES_EXPORT void free(void* block) { heap::release(block); }
 
-LANES_EXPORT void* calloc(std::size_t count, std::size_t bytes) { return or_no_memory(heap::allocate_zeroed(count, bytes)); }
+LANES_EXPORT void* calloc(std::size_t count, std::size_t bytes) {
+    std::size_t total;
+    if (LANES_UNLIKELY(__builtin_mul_overflow(count, bytes, &total))) return no_memory();
+    if (LANES_LIKELY(total <= lanes::base::small_max)) return heap::allocate_small_zeroed(total);
+    return or_no_memory(heap::allocate_zeroed(count, bytes));
+}
 
 LANES_EXPORT void* realloc(void* block, std::size_t bytes) {
     // As glibc does: a live block and zero bytes is a free.

@@ -27,6 +27,16 @@ template <void* (*slow)(std::size_t) = allocate_slow>
     return first;
 }
 
+// The same, cleared; at most small_max bytes. The slot is cleared whole, in sixteenths, which is shorter than a call.
+[[gnu::always_inline]] inline void* allocate_small_zeroed(std::size_t bytes) {
+    void* block = allocate(bytes);
+    if (LANES_UNLIKELY(block == nullptr)) return nullptr;
+    using sixteen [[gnu::vector_size(16), gnu::may_alias]] = char;
+    auto at = static_cast<sixteen*>(block);
+    for (std::size_t cleared = 0; cleared < bytes; cleared += sizeof(sixteen)) *at++ = sixteen{};
+    return block;
+}
+
 // Gives a block back, whatever it is.
 [[gnu::always_inline]] inline void release(void* block) {
     std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(block) - ground::table.base;

@@ -77,11 +77,6 @@ void put_back(slot* freed, slice_record* lane) {
     if (--lane->lane.countdown == 0) countdown_over(lane);
 }
 
-bool is_carved_slot(const void* block, const slice_record* lane) {
-    std::uint64_t offset = reinterpret_cast<std::uintptr_t>(block) & (base::slice_bytes - 1);
-    return offset * lane->lane.inverse < __atomic_load_n(&lane->lane.bound, __ATOMIC_RELAXED);
-}
-
 }  // namespace
 
 void* allocate_slow(std::size_t bytes) {

@@ -81,6 +81,11 @@ static_assert(sizeof(thread_heap) <= ground::heap_bytes);
 // The end mark of a lane's free list: the lane's address with bit 3 set, which no slot has.
 inline constexpr std::uintptr_t end_bit = 8;
 inline bool is_end(const slot* s) { return (reinterpret_cast<std::uintptr_t>(s) & end_bit) != 0; }
+// Whether the address is the start of a slot of the slot lane that has been handed out (base/size_class.hpp).
+inline bool is_carved_slot(const void* block, const slice_record* lane) {
+    std::uint64_t offset = reinterpret_cast<std::uintptr_t>(block) & (base::slice_bytes - 1);
+    return offset * lane->lane.inverse < __atomic_load_n(&lane->lane.bound, __ATOMIC_RELAXED);
+}
 inline slot* end_of(const slice_record* r) {
     return reinterpret_cast<slot*>(reinterpret_cast<std::uintptr_t>(ground::address_of(r)) | end_bit);
 }

@@ -4,6 +4,7 @@
 #include "heap/fast_path.hpp"
 #include "heap/heap.hpp"
 #include "heap/large.hpp"
+#include "heap/slot_lane.hpp"
 #include "route/route.hpp"
 
 namespace lanes::heap {
@@ -32,6 +33,15 @@ void* reallocate(void* block, std::size_t bytes) {
         if (libc != nullptr && (disabled() || libc->owns(block))) return libc->reallocate(block, bytes);
         report(error::foreign_free, block, nullptr);
         return nullptr;
+    }
+    bool slot_lane = r->kind.load(std::memory_order_relaxed) == slice_kind::slot_lane;
+    if (slot_lane && is_carved_slot(block, r)) {
+        auto s = static_cast<slot*>(block);
+        if (same_lane(next_of(s), s) && in_free_list(s, r)) {
+            report(error::double_free, block, r);
+            return nullptr;
+        }
+        if (stays_in_slot(base::class_bytes[r->size_class], bytes)) return block;
     }
     std::size_t usable = usable_bytes(block);
     if (usable == 0) {
