@@ -22,7 +22,8 @@ program_packages=(
   libpython3.11-testsuite perl=perl ruby=ruby node=nodejs lua5.4=lua5.4 gcc=gcc git=git sqlite3=sqlite3
   redis-server=redis-server redis-benchmark=redis-tools nginx=nginx-light wrk=wrk
   /usr/lib/postgresql/15/bin/postgres=postgresql-15 postgresql-contrib
-  xmllint=libxml2-utils jq=jq cppcheck=cppcheck z3=z3 bash=bash java=default-jre-headless
+  xmllint=libxml2-utils jq=jq cppcheck=cppcheck z3=z3 bash=bash java=openjdk-17-jre-headless javac=openjdk-17-jdk-headless
+  make=make xz=xz-utils ssh-keygen=openssh-client openssl=openssl awk=mawk as=binutils gdb=gdb clang++=clang
 )
 
 # Prints the packages among the given entries that are missing.
