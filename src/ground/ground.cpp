@@ -22,7 +22,7 @@ constexpr std::size_t grow_least = std::size_t{4} << 20;              // bytes c
 constexpr std::size_t grow_most = std::size_t{64} << 20;              // and at most, unless one request is larger
 constexpr std::size_t whole_least = std::size_t{8} << 30;             // a smaller reservation is not worth holding whole
 constexpr std::uint64_t regret_window = std::uint64_t{1} << 31;        // ticks: about a second (a guess: longer than a phase)
-constexpr std::uint32_t regret_least = (std::uint32_t{32} << 20) / page_unit;   // what a small process may keep too
+constexpr std::uint32_t regret_least = (std::uint32_t{64} << 20) / page_unit;   // what a small process may keep too
 constexpr std::size_t room_least = std::size_t{4} << 20;              // below that there is no room for a heap
 constexpr std::size_t piece_bytes = std::size_t{16} << 20;            // address space taken at a time when it is scarce
 
@@ -214,7 +214,7 @@ void regret(std::uint32_t pages) {
     }
     if (pages > state.purged_lately) pages = state.purged_lately;
     state.purged_lately -= pages;
-    state.regret_pages += pages;
+    state.regret_pages += 2 * pages;   // by doubling, a cycle is learned in a few rounds
     std::uint32_t most = state.peak_pages / 4 * 3;
     if (most < regret_least) most = regret_least;
     if (state.regret_pages > most) state.regret_pages = most;
