@@ -82,18 +82,4 @@ constexpr unsigned aligned_class_of(std::size_t bytes, std::size_t align) {
 constexpr std::uint64_t inverse_of(std::size_t size) { return ~std::uint64_t{0} / size + 1 + (std::has_single_bit(size) ? 1 : 0); }
 constexpr std::uint64_t bound_step_of(std::size_t size) { return size * inverse_of(size); }
 
-namespace detail {
-
-constexpr bool exactness_holds(std::size_t size) {
-    std::size_t slots = slice_bytes / size;
-    std::uint64_t bound = slots * bound_step_of(size);
-    for (std::size_t offset = 0; offset < slice_bytes; ++offset) {
-        bool exact = offset % size == 0 && offset / size < slots;
-        if ((offset * inverse_of(size) < bound) != exact) return false;
-    }
-    return true;
-}
-
-}  // namespace detail
-
 }  // namespace lanes::base

@@ -263,6 +263,16 @@ run take(std::uint32_t slices, touching how, std::uint32_t align) {
     return {first, use(first, slices, how)};
 }
 
+run take_with_room(std::uint32_t slices, std::uint32_t spare) {
+    {
+        os::guard held(state.lock);
+        slice_index first = find_free(slices + spare, touching::all, 1);
+        if (first == 0 && grow(slices + spare, 1)) first = find_free(slices + spare, touching::all, 1);
+        if (first != 0) return {first, use(first, slices, touching::all)};
+    }
+    return take(slices, touching::all);
+}
+
 bool scarce() { return state.piecewise; }
 
 void touch(slice_record* r, std::uint32_t pages) {

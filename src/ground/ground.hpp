@@ -51,7 +51,7 @@ struct settings {
     std::size_t purge_share;          // or one part in this many of what is in use, if that is more
 };
 
-// Reserves address space. Called once, before anything else; false when the system has none to give.
+// Reserves address space. Called before anything else, again if it failed; false when the system has none to give.
 bool start(const settings&);
 
 // A run of slices.
@@ -68,6 +68,9 @@ enum class touching : std::uint8_t { all, as_told };
 
 // Takes `slices` slices that lie together, the first at a multiple of `align` slices (a power of two) in address.
 run take(std::uint32_t slices, touching, std::uint32_t align = 1);
+
+// The same, all touched, where `spare` more slices behind the run are free now, if there is such a place.
+run take_with_room(std::uint32_t slices, std::uint32_t spare);
 
 // Of a slice taken with touching::as_told: the first `pages` pages are about to be written to.
 void touch(slice_record*, std::uint32_t pages);

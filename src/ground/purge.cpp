@@ -75,7 +75,8 @@ std::size_t purge_budget() {
 
 std::size_t purge(std::size_t keep) {
     os::guard held(state.lock);
-    std::uint32_t purged = purge_down_to(static_cast<std::uint32_t>(keep / page_unit));
+    std::size_t pages = keep / page_unit;
+    std::uint32_t purged = pages >= state.dirty_pages ? 0 : purge_down_to(static_cast<std::uint32_t>(pages));
     if (keep == 0) state.regret_pages = state.purged_lately = 0;   // that was not our idea, so nothing is learned from it
     base::stats->dirty_bytes.store(state.dirty_pages * page_unit, std::memory_order_relaxed);
     return purged * page_unit;

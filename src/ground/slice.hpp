@@ -3,8 +3,8 @@
 // The first line is what the owner of a slot lane reads and writes on every free; the second is what other threads write.
 // A record describes the slot lane, block lane or blob that starts at its slice; the further slices of a block lane
 // have records that lead to the first, those of a blob have none (kind none), so an interior address resolves to "not a
-// block". The fast path reads `owner` and `lane.bound` of any record: both are zero unless it describes a slot lane (a
-// bump lane has an owner, but no bound).
+// block". The fast path reads `owner` of any record, and `lane.bound` where the calling thread is the owner: a bump lane
+// has an owner and the bound zero, everything else but a slot lane has no owner.
 #pragma once
 
 #include <atomic>

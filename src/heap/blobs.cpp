@@ -24,6 +24,7 @@ bool claim(slice_record* r, const void* blob) {
 
 void set(slice_record* r, std::size_t bytes) {
     r->blob = {bytes};
+    r->size_class = no_class;
     r->owner.store(nullptr, std::memory_order_relaxed);
     r->kind.store(slice_kind::blob, std::memory_order_release);
     base::count(base::stats->blob_bytes, bytes);
@@ -68,15 +69,9 @@ bool resize_blob(void* blob, slice_record* r, std::size_t bytes) {
 void* move_blob(void* blob, slice_record* r, std::size_t bytes) {
     if (bytes > blob_most) return nullptr;
     std::size_t old_bytes = r->blob.bytes;
-    // A blob that outgrew its place grows again: twice the room, and the second half goes back at once, so that the
-    // slices behind it are free for a while.
+    // A blob that outgrew its place grows again: it goes where the slices behind it are free for a while.
     std::uint32_t slices = slices_of(bytes);
-    ground::run taken = ground::take(slices * 2, ground::touching::all);
-    if (taken.first != 0) {
-        ground::give(taken.first + slices, slices, ground::touching::all, taken.zero);
-    } else {
-        taken = ground::take(slices, ground::touching::all);
-    }
+    ground::run taken = ground::take_with_room(slices, slices);
     if (taken.first == 0) return nullptr;
     void* to = ground::address_of(taken.first);
     if (!os::move_pages(blob, to, old_bytes)) {

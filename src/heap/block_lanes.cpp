@@ -66,12 +66,14 @@ slice_record* open_lane() {
     for (std::uint32_t i = 1; i < block_lane_slices; ++i) {
         slice_record* tail = ground::record_of(taken.first + i);
         tail->first = taken.first;
+        tail->size_class = no_class;
         tail->kind.store(slice_kind::block_tail, std::memory_order_release);
     }
     slice_record* lane = ground::record_of(taken.first);
     lane->block = {};
     lane->maps = {};
     lane->first = taken.first;
+    lane->size_class = no_class;
     lane->block.longest = lane_pages;
     if (!taken.zero) {
         lane->block.dirty.set(0, lane_pages);

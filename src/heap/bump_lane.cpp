@@ -66,6 +66,7 @@ bool open(thread_heap* heap) {
     lane->lane = {};
     lane->bump.state.store(0, std::memory_order_relaxed);
     lane->bump.filled = 0;
+    lane->size_class = no_class;
     for (std::uint32_t i = 1; i < bump_slices; ++i) {
         lane[i].first = taken.first;
         for (auto& word : lane[i].bump_map) word.store(0, std::memory_order_relaxed);
@@ -128,6 +129,12 @@ void* allocate_bumped(thread_heap* heap, unsigned c) {
     base::count(base::stats->slots_allocated);
     block->link = 0;   // as any slot that is handed out
     return block;
+}
+
+bool was_bumped(const void* block, const slice_record* lane) {
+    std::uint32_t g = granule_of(block);
+    if (reinterpret_cast<std::uintptr_t>(block) % base::alignment != 0 || g >= granules) return false;
+    return (starts_of(lane).word_of(g).load(std::memory_order_relaxed) & granule_map::bit_of(g)) != 0;
 }
 
 bool release_bumped(void* block, slice_record* lane) {

@@ -21,6 +21,8 @@ inline constexpr std::uint32_t bump_share = 2048;         // bytes a class may t
 void* allocate_bumped(thread_heap*, unsigned size_class);
 // From any thread. False when no live object starts there.
 bool release_bumped(void* block, slice_record*);
+// Whether an object started there that has been freed.
+bool was_bumped(const void* block, const slice_record*);
 // 0 when no live object starts there.
 std::size_t bumped_bytes(const void* block, slice_record*);
 // The thread ends: its lane is released now, or by whoever frees its last object.

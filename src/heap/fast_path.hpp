@@ -29,8 +29,10 @@ template <void* (*slow)(std::size_t) = allocate_slow>
 
 // The same, cleared; at most small_max bytes. The slot is cleared whole, in sixteenths, which is shorter than a call.
 [[gnu::always_inline]] inline void* allocate_small_zeroed(std::size_t bytes) {
+    // Without a slot at hand the memory may come from elsewhere, and then it is not whole sixteenths.
+    std::size_t size_class = (bytes + base::alignment - 1) / base::alignment;
+    if (LANES_UNLIKELY(is_end(current->bins[size_class]))) return allocate_zeroed(1, bytes);
     void* block = allocate(bytes);
-    if (LANES_UNLIKELY(block == nullptr)) return nullptr;
     using sixteen [[gnu::vector_size(16), gnu::may_alias]] = char;
     auto at = static_cast<sixteen*>(block);
     for (std::size_t cleared = 0; cleared < bytes; cleared += sizeof(sixteen)) *at++ = sixteen{};

@@ -69,6 +69,10 @@ void* try_allocate(std::size_t bytes) {
     return nullptr;
 }
 
+void report_bumped(const void* block, const slice_record* lane) {
+    report(was_bumped(block, lane) ? error::double_free : error::invalid_free, block, lane);
+}
+
 // Puts a slot of the calling thread's own lane back, without the checks.
 void put_back(slot* freed, slice_record* lane) {
     slot** head = lane->lane.head;
@@ -116,7 +120,7 @@ void release_not_local(void* block, slice_record* r) {
             return release_remote(freed, r);
         }
         case slice_kind::bump_lane:
-            if (!release_bumped(block, r)) report(error::invalid_free, block, r);
+            if (!release_bumped(block, r)) report_bumped(block, r);
             return;
         case slice_kind::block_lane:
         case slice_kind::block_tail:
@@ -133,8 +137,8 @@ void release_not_local(void* block, slice_record* r) {
 }
 
 void release_inexact(void* block, slice_record* r) {
-    if (r->kind.load(std::memory_order_relaxed) == slice_kind::bump_lane && release_bumped(block, r)) return;
-    report(error::invalid_free, block, r);
+    if (r->kind.load(std::memory_order_relaxed) != slice_kind::bump_lane) return report(error::invalid_free, block, r);
+    if (!release_bumped(block, r)) report_bumped(block, r);
 }
 
 void release_suspicious(void* block, slice_record* lane) {
@@ -192,7 +196,7 @@ void* allocate_aligned(std::size_t align, std::size_t bytes) {
             block = allocate_blob(bytes > 0 ? bytes : 1, align).at;
         }
         if (block != nullptr) return block;
-        if (attempt == 0 && trim(0) == 0) break;
+        if (bytes > blob_most || align > blob_most || (attempt == 0 && trim(0) == 0)) break;
     }
     base::count(base::stats->failures);
     return nullptr;

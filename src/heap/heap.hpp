@@ -49,6 +49,9 @@ struct lane_list {
     slice_index last;
 };
 
+// In the record of anything that is no slot lane: matches the class of no size.
+inline constexpr std::uint8_t no_class = 0xff;
+
 // What a thread allocates from. 8 KiB of ground's heap memory, reused by later threads, never unmapped, so another
 // thread may always read it.
 struct thread_heap {

@@ -12,8 +12,7 @@ constexpr unsigned candidates = 4;   // lanes looked at to find the fullest
 
 slot* const empty_bin = reinterpret_cast<slot*>(end_bit);
 
-// The lane, not active, has come into sight: it is empty, or has room, or is to be looked at later. `queued` is what the
-// remote word's bit becomes.
+// Why a lane is looked at: its countdown ended, or it came out of a pending list and is no longer queued.
 enum class seen { on_countdown, out_of_pending };
 
 void release_or_keep(thread_heap* heap, slice_record* lane) {

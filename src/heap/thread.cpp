@@ -36,6 +36,8 @@ enum class key_state : std::uint8_t { none, being_made, made };
 constinit std::atomic<key_state> end_key_state{key_state::none};
 constinit pthread_key_t end_key = 0;
 constinit std::atomic<bool> fork_handlers{false};
+constinit settings chosen{};        // under start_lock
+constinit bool settings_read = false;
 thread_local constinit bool end_registered = false;
 
 alignas(64) constinit thread_heap first_heap{};   // of the thread that starts; saves it a system call
@@ -128,13 +130,15 @@ bool start() {
     {
         os::guard held(start_lock);
         if (process.load(std::memory_order_relaxed) != progress::not_started) return !disabled();
-        settings s{};
-        if (!read_settings(s)) {
-            process.store(progress::disabled, std::memory_order_release);
-            return false;
+        if (!settings_read) {
+            settings_read = true;
+            if (!read_settings(chosen)) {
+                process.store(progress::disabled, std::memory_order_release);
+                return false;
+            }
+            on_error = chosen.on_error;
         }
-        if (!ground::start(s.ground)) return false;   // no address space now; the next call tries again
-        on_error = s.on_error;
+        if (!ground::start(chosen.ground)) return false;   // no address space now; the next call tries again
         std::uint64_t random[2];
         os::random_bytes(random);
         link_key = mixed(random[0] ^ mixed(random[1]));
@@ -187,15 +191,18 @@ void flush_thread() {
 void before_fork() {
     for_each_lock([](os::mutex& m) { m.lock(); });
     ground::before_fork();
+    os::holds_every_lock = true;
 }
 
 void after_fork_in_parent() {
+    os::holds_every_lock = false;
     ground::after_fork_in_parent();
     for_each_lock([](os::mutex& m) { m.unlock(); });
     base::count(base::stats->forks);
 }
 
 void after_fork_in_child() {
+    os::holds_every_lock = false;
     ground::after_fork_in_child();
     for_each_lock([](os::mutex& m) { m.reset(); });
     process_was_forked();

@@ -12,12 +12,17 @@ namespace lanes::os {
 // The order in which locks may nest. Fork takes them all in this order.
 enum class lock_rank : std::uint8_t { start = 1, late_heap, heaps, abandoned, blocks, ground, report };
 
+// The calling thread holds every lock, because it is inside fork: its own calls pass through them all until that is over.
+// (Fork handlers that were registered before ours run while ours have taken the locks, and may allocate.)
+[[gnu::visibility("hidden")]] inline constinit thread_local bool holds_every_lock = false;
+
 class mutex {
   public:
     explicit constexpr mutex(lock_rank rank) : rank_(rank) {}
     mutex(const mutex&) = delete;
 
     void lock() {
+        if (holds_every_lock) return;
         check_rank();
         std::uint32_t state = free;
         if (!state_.compare_exchange_strong(state, held, std::memory_order_acquire, std::memory_order_relaxed)) {
@@ -27,6 +32,7 @@ class mutex {
     }
 
     void unlock() {
+        if (holds_every_lock) return;
         pop_rank();
         // Pairs with the acquire in lock().
         if (state_.exchange(free, std::memory_order_release) == awaited) wake_one(word());

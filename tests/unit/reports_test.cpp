@@ -82,8 +82,9 @@ TEST_F(reports_deathtest, a_bad_free_in_a_bump_lane) {
         std::byte* p = bytes_at(lanes_malloc(64));   // the thread's first
         ASSERT_EQ(ground::find(p)->kind.load(), slice_kind::bump_lane);
         auto line = [](const void* at) { return "lanes: invalid free of " + hex(at) + ": bump lane, no live object starts here"; };
-        EXPECT_REPORT((lanes_free(p), lanes_free(p)), line(p));
-        EXPECT_REPORT(std::thread([&] { lanes_free(p), lanes_free(p); }).join(), line(p));
+        std::string twice = "lanes: double free of " + hex(p) + ": bump lane, no live object starts here";
+        EXPECT_REPORT((lanes_free(p), lanes_free(p)), twice);
+        EXPECT_REPORT(std::thread([&] { lanes_free(p), lanes_free(p); }).join(), twice);
         for (std::size_t offset : {std::size_t{1}, std::size_t{16}, std::size_t{32 * 1024}, base::slice_bytes, (bump_slices - 1) * base::slice_bytes}) {
             EXPECT_REPORT(lanes_free(p + offset), line(p + offset));
         }
