@@ -6,11 +6,6 @@
 namespace lanes::heap {
 namespace {
 
-std::size_t whole_pages(std::size_t bytes) {
-    std::size_t page = os::page_bytes();
-    return (bytes + page - 1) & ~(page - 1);
-}
-
 std::uint32_t slices_of(std::size_t bytes) {
     return static_cast<std::uint32_t>((bytes + base::slice_bytes - 1) >> base::slice_shift);
 }
@@ -37,7 +32,7 @@ piece allocate_blob(std::size_t bytes, std::size_t align) {
     std::uint32_t align_slices = align <= base::slice_bytes ? 1 : slices_of(align);
     ground::run taken = ground::take(slices_of(bytes), ground::touching::all, align_slices);
     if (taken.first == 0) return {};
-    set(ground::record_of(taken.first), whole_pages(bytes));
+    set(ground::record_of(taken.first), os::whole_pages(bytes));
     base::count(base::stats->blobs_allocated);
     return {ground::address_of(taken.first), taken.zero};
 }
@@ -54,7 +49,7 @@ bool release_blob(void* blob, slice_record* r) {
 bool resize_blob(void* blob, slice_record* r, std::size_t bytes) {
     if (bytes > blob_most || ground::address_of(r) != blob) return false;
     std::size_t old_bytes = r->blob.bytes;
-    std::size_t new_bytes = whole_pages(bytes);
+    std::size_t new_bytes = os::whole_pages(bytes);
     std::uint32_t had = slices_of(old_bytes), wanted = slices_of(new_bytes);
     if (wanted > had) {
         bool zero = false;
@@ -80,7 +75,7 @@ void* move_blob(void* blob, slice_record* r, std::size_t bytes) {
     }
     if (!claim(r, blob)) return nullptr;
     base::uncount(base::stats->blob_bytes, old_bytes);
-    set(ground::record_of(taken.first), whole_pages(bytes));
+    set(ground::record_of(taken.first), os::whole_pages(bytes));
     ground::note_moved_in(taken.first, slices_of(old_bytes));
     base::count(base::stats->remaps);
     // What stays behind are zero pages; the part of the last slice that the blob did not use was never touched by it,

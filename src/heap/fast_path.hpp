@@ -39,6 +39,14 @@ template <void* (*slow)(std::size_t) = allocate_slow>
     return block;
 }
 
+// Puts a slot of a lane of the calling thread into the lane's free list; every check has been made.
+[[gnu::always_inline]] inline void put_back(slot* freed, slice_record* lane) {
+    slot** head = lane->lane.head;
+    set_next(freed, *head);
+    *head = freed;
+    if (LANES_UNLIKELY(--lane->lane.countdown == 0)) countdown_over(lane);
+}
+
 // Gives a block back, whatever it is.
 [[gnu::always_inline]] inline void release(void* block) {
     std::uintptr_t offset = reinterpret_cast<std::uintptr_t>(block) - ground::table.base;
@@ -50,10 +58,7 @@ template <void* (*slow)(std::size_t) = allocate_slow>
     if (LANES_UNLIKELY(in_lane * lane->lane.inverse >= lane->lane.bound)) return release_inexact(block, lane);
     auto freed = static_cast<slot*>(block);
     if (LANES_UNLIKELY(same_lane(next_of(freed), freed))) return release_suspicious(block, lane);
-    slot** head = lane->lane.head;
-    set_next(freed, *head);
-    *head = freed;
-    if (LANES_UNLIKELY(--lane->lane.countdown == 0)) countdown_over(lane);
+    put_back(freed, lane);
 }
 
 }  // namespace lanes::heap

@@ -5,6 +5,7 @@
 
 #include "base/stats_page.hpp"
 #include "heap/bump_lane.hpp"
+#include "heap/fast_path.hpp"
 #include "heap/free_list.hpp"
 #include "heap/large.hpp"
 #include "heap/remote.hpp"
@@ -71,14 +72,6 @@ void* try_allocate(std::size_t bytes) {
 
 void report_bumped(const void* block, const slice_record* lane) {
     report(was_bumped(block, lane) ? error::double_free : error::invalid_free, block, lane);
-}
-
-// Puts a slot of the calling thread's own lane back, without the checks.
-void put_back(slot* freed, slice_record* lane) {
-    slot** head = lane->lane.head;
-    set_next(freed, *head);
-    *head = freed;
-    if (--lane->lane.countdown == 0) countdown_over(lane);
 }
 
 }  // namespace
@@ -175,9 +168,7 @@ void* allocate_zeroed(std::size_t count, std::size_t bytes) {
     if (p.at == nullptr || p.zero) return p.at;
     // Above this, asking the kernel for zero pages costs less than writing them, and leaves them unbacked until used.
     constexpr std::size_t purge_instead = std::size_t{1} << 20;
-    std::size_t page = os::page_bytes();
-    std::size_t whole = (total + page - 1) & ~(page - 1);
-    if (total >= purge_instead && os::purge(p.at, whole)) return p.at;
+    if (total >= purge_instead && os::purge(p.at, os::whole_pages(total))) return p.at;
     __builtin_memset(p.at, 0, total);
     return p.at;
 }
@@ -227,8 +218,7 @@ std::size_t good_size(std::size_t bytes) {
         case route::destination::block_lane: return (bytes + block_page - 1) & ~(block_page - 1);
         case route::destination::blob: break;
     }
-    std::size_t page = os::page_bytes();
-    return bytes > ~std::size_t{0} - page ? bytes : (bytes + page - 1) & ~(page - 1);
+    return bytes > ~std::size_t{0} - os::page_bytes() ? bytes : os::whole_pages(bytes);
 }
 
 bool size_matches(void* block, std::size_t bytes, std::size_t align) {

@@ -13,6 +13,9 @@ namespace lanes::os {
 // Bytes in a page of this machine; a power of two, at least 4096. Read from the auxiliary vector: no system call.
 std::size_t page_bytes();
 
+// `bytes` rounded up to pages of this machine; at most a page below the largest number.
+inline std::size_t whole_pages(std::size_t bytes) { return (bytes + page_bytes() - 1) & ~(page_bytes() - 1); }
+
 // Address space without memory and without access. `hint` may be null. Null when the system refuses.
 void* reserve(std::size_t bytes, void* hint);
 
