@@ -56,7 +56,11 @@ class Launcher:
         self.timeout = timeout
 
     def path(self, program):
-        return os.path.join(self.directory, program)
+        for folder in ("instruments", "heap_rows", "workloads"):
+            found = os.path.join(self.directory, folder, program)
+            if os.path.exists(found):
+                return found
+        return os.path.join(self.directory, "instruments", program)
 
     def start(self, tool, allocator, command, preload=None, extra=(), **popen):
         """Starts `tool` (spawn or probe); gives the process and the reading end of its report."""
