@@ -108,7 +108,7 @@ LANES_EXPORT std::size_t malloc_good_size(std::size_t bytes) { return heap::good
 
 // C23.
 LANES_EXPORT void free_sized(void* block, std::size_t bytes) {
-    if (heap::size_matches(block, bytes, 0)) heap::release(block);
+    if (heap::size_could_fit(block, bytes)) heap::release(block);
 }
 LANES_EXPORT void free_aligned_sized(void* block, std::size_t align, std::size_t bytes) {
     if (heap::size_matches(block, bytes, align)) heap::release(block);

@@ -14,16 +14,17 @@ demo_packages=(cppcheck=cppcheck libmimalloc2.0)
 
 test_packages=(
   clang=clang readelf=binutils strace=strace gdb=gdb valgrind=valgrind pgrep=procps
-  libgtest-dev libbenchmark-dev libmimalloc-dev libmimalloc2.0 libjemalloc2
+  libgtest-dev libbenchmark-dev libmimalloc-dev libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4
 )
 
-# The real programs that run on lanes in tests/preload.
+# The real programs that run on lanes in tests/preload, and those that bench/suites measures.
 program_packages=(
   libpython3.11-testsuite perl=perl ruby=ruby node=nodejs lua5.4=lua5.4 gcc=gcc git=git sqlite3=sqlite3
   redis-server=redis-server redis-benchmark=redis-tools nginx=nginx-light wrk=wrk
   /usr/lib/postgresql/15/bin/postgres=postgresql-15 postgresql-contrib
   xmllint=libxml2-utils jq=jq cppcheck=cppcheck z3=z3 bash=bash java=openjdk-17-jre-headless javac=openjdk-17-jdk-headless
-  make=make xz=xz-utils ssh-keygen=openssh-client openssl=openssl awk=mawk as=binutils gdb=gdb clang++=clang
+  make=make xz=xz-utils ssh-keygen=openssh-client openssl=openssl awk=mawk mawk=mawk as=binutils gdb=gdb clang++=clang
+  db_bench=rocksdb-tools
 )
 
 # Prints the packages among the given entries that are missing.

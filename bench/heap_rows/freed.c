@@ -1,5 +1,7 @@
 /* 200 MB in small blocks (400k of 16..1039 B), freed: what the process still holds, in percent of its peak.
  *
+ *   freed FORM [mid]   with `mid`: in 10k blocks of 4..36 KiB
+ *
  *   freed all          freed in the order of allocation, then 2 s idle without a single call
  *   freed all-random   the same, freed in random order
  *   freed scattered    95 % freed, picked at random, then malloc_trim(0)
@@ -8,12 +10,12 @@
 
 #include "row.h"
 
-enum { block_count = 400000, idle_seconds = 2 };
-static void* blocks[block_count];
-static unsigned order[block_count];
+enum { most_blocks = 400000, idle_seconds = 2 };
+static void* blocks[most_blocks];
+static unsigned order[most_blocks];
 
-static void shuffle(uint64_t* seed) {
-    for (unsigned i = block_count - 1; i > 0; i--) {
+static void shuffle(unsigned count, uint64_t* seed) {
+    for (unsigned i = count - 1; i > 0; i--) {
         unsigned j = (unsigned)(random_next(seed) % (i + 1));
         unsigned other = order[j];
         order[j] = order[i];
@@ -24,16 +26,19 @@ static void shuffle(uint64_t* seed) {
 int main(int argc, char** argv) {
     const char* how = argc > 1 ? argv[1] : "all";
     int scattered = strcmp(how, "scattered") == 0;
+    int mid = argc > 2 && strcmp(argv[2], "mid") == 0;
+    unsigned block_count = mid ? most_blocks / 40 : most_blocks;
+    size_t least = mid ? 4096 : 16, spread = mid ? 32768 : 1024;
     uint64_t seed = 20;
     memset(blocks, 1, sizeof blocks);
     for (unsigned i = 0; i < block_count; i++) order[i] = i;
-    if (strcmp(how, "all") != 0) shuffle(&seed);
+    if (strcmp(how, "all") != 0) shuffle(block_count, &seed);
     free(must(malloc(64)));
     long base = memory_now().rss_kib;
 
     double asked = 0;
     for (unsigned i = 0; i < block_count; i++) {
-        size_t size = 16 + (size_t)(random_next(&seed) % 1024);
+        size_t size = least + (size_t)(random_next(&seed) % spread);
         asked += (double)size;
         blocks[i] = must(malloc(size));
         memset(blocks[i], 1, size);

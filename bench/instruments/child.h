@@ -1,4 +1,4 @@
-/* What the two launchers share: the command line, the child's environment, and the report. */
+/* The tracer's command line, the child's environment, and the report. */
 #ifndef LANES_BENCH_CHILD_H
 #define LANES_BENCH_CHILD_H
 

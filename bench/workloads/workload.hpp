@@ -4,11 +4,15 @@
 // allocator or on how threads were scheduled, so that two runs that print the same one have done the same work.
 #pragma once
 
+#include <sys/mman.h>
+
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string_view>
+#include <type_traits>
 
 namespace workload {
 
@@ -23,22 +27,46 @@ class parameters {
                 std::exit(2);
             }
         }
+        if (argc > most_parameters) {
+            std::fprintf(stderr, "%s: more than %d parameters\n", argv[0], most_parameters - 1);
+            std::exit(2);
+        }
     }
 
-    u64 get(std::string_view name, u64 otherwise) const {
+    // A name that nothing has asked for is misspelt: the run was not the one that was meant.
+    ~parameters() {
+        for (int i = 1; i < argc_; i++) {
+            if (asked_[i]) continue;
+            std::fprintf(stderr, "%s: no parameter of this workload: %s\n", argv_[0], argv_[i]);
+            std::exit(2);
+        }
+    }
+    parameters(const parameters&) = delete;
+    parameters& operator=(const parameters&) = delete;
+
+    u64 get(std::string_view name, u64 otherwise) {
+        const char* given = text(name, nullptr);
+        return given != nullptr ? std::strtoull(given, nullptr, 10) : otherwise;
+    }
+
+    const char* text(std::string_view name, const char* otherwise) {
         for (int i = 1; i < argc_; i++) {
             std::string_view argument = argv_[i];
             if (argument.size() > name.size() && argument.substr(0, name.size()) == name &&
                 argument[name.size()] == '=') {
-                return std::strtoull(argv_[i] + name.size() + 1, nullptr, 10);
+                asked_[i] = true;
+                return argv_[i] + name.size() + 1;
             }
         }
         return otherwise;
     }
 
   private:
+    static constexpr int most_parameters = 32;
+
     int argc_;
     char** argv_;
+    bool asked_[most_parameters] = {};
 };
 
 // xorshift64*: cheap enough that the allocator stays the larger part of what is measured.
@@ -58,6 +86,33 @@ class random_numbers {
 
   private:
     u64 state_;
+};
+
+// A zeroed array outside malloc: a workload keeps its books there, so that the heap holds nothing but the work.
+template <class T>
+class off_heap {
+    static_assert(std::is_trivially_destructible_v<T>);
+
+  public:
+    explicit off_heap(std::size_t count) : count_(count) {
+        void* got = mmap(nullptr, bytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (got == MAP_FAILED) std::abort();
+        items_ = static_cast<T*>(got);
+    }
+    ~off_heap() { munmap(items_, bytes()); }
+    off_heap(const off_heap&) = delete;
+    off_heap& operator=(const off_heap&) = delete;
+
+    T& operator[](std::size_t index) { return items_[index]; }
+    T* begin() { return items_; }
+    T* end() { return items_ + count_; }
+    std::size_t size() const { return count_; }
+
+  private:
+    std::size_t bytes() const { return count_ > 0 ? count_ * sizeof(T) : 1; }
+
+    std::size_t count_;
+    T* items_ = nullptr;
 };
 
 inline void report(u64 operations, u64 checksum) {

@@ -1,8 +1,8 @@
 // Size classes of the slot lanes, and the arithmetic that tells an exact slot from any other address.
 //
 // Steps of 16 bytes to 1 KiB (the bin index is then the size in sixteenths, one shift, no table), eight steps a doubling
-// to 8 KiB, and above that the sizes that cut a slice into 7, 6, 5 and 4. Waste is at most 16 bytes below 1 KiB, 11 %
-// to 8 KiB and 20 % to 16 KiB.
+// to 8 KiB, and above that five sizes of which 4 to 7 fill a slice. Waste is at most 16 bytes below 1 KiB, 11 % to 8 KiB and
+// 20 % to 16 KiB.
 #pragma once
 
 #include <array>
@@ -21,7 +21,9 @@ inline constexpr std::size_t slot_max = 16 * 1024;    // bytes; the largest slot
 
 inline constexpr unsigned small_classes = small_max / alignment + 1;   // class 0 serves malloc(0)
 inline constexpr unsigned medium_classes = 3 * 8;                      // 1152 .. 8192
-inline constexpr unsigned class_count = small_classes + medium_classes + 4;
+// Above 8 KiB: 7, 6, 5, 5 and 4 slots in a slice. All but one are multiples of 512, and 12 KiB of a page, for aligned requests.
+inline constexpr std::size_t large_class_bytes[] = {9216, 10752, 12288, 13104, 16384};
+inline constexpr unsigned class_count = small_classes + medium_classes + 5;
 
 namespace detail {
 
@@ -32,9 +34,7 @@ constexpr std::array<std::uint16_t, class_count> make_class_bytes() {
     for (std::size_t doubling = small_max; doubling < 8192; doubling *= 2) {
         for (std::size_t step = 1; step <= 8; ++step) bytes[c++] = static_cast<std::uint16_t>(doubling + step * doubling / 8);
     }
-    for (std::size_t slots : {7, 6, 5, 4}) {
-        bytes[c++] = static_cast<std::uint16_t>(slice_bytes / slots / alignment * alignment);
-    }
+    for (std::size_t large : large_class_bytes) bytes[c++] = static_cast<std::uint16_t>(large);
     return bytes;
 }
 
@@ -59,18 +59,17 @@ constexpr unsigned class_of(std::size_t bytes) {
 static_assert(class_of(0) == 0 && class_of(1) == 1 && class_of(1024) == 64 && class_of(1025) == 65);
 static_assert(class_bytes[class_of(1025)] == 1152 && class_bytes[class_of(1152)] == 1152);
 static_assert(class_bytes[class_of(1153)] == 1280 && class_bytes[class_of(8192)] == 8192);
-static_assert(class_bytes[class_of(8193)] == 9360 && class_bytes[class_of(13105)] == 16384);
+static_assert(class_bytes[class_of(8193)] == 9216 && class_bytes[class_of(13105)] == 16384);
 
 // The smallest class of at least `bytes` bytes whose slots are all aligned to `align` (a power of two), given that a lane
-// starts at a slice; class_count when there is none, or none that fits well.
+// starts at a slice; class_count when there is none.
 constexpr unsigned aligned_class_of(std::size_t bytes, std::size_t align) {
     if (bytes > slot_max || align > slot_max) return class_count;
     std::size_t rounded = (bytes + align - 1) & ~(align - 1);
     if (rounded == 0) rounded = align;
     if (rounded > slot_max) return class_count;
     for (unsigned c = class_of(rounded); c < class_count; ++c) {
-        // Above 8 KiB few classes are aligned at all, and whole pages waste less than the next one that is.
-        if (class_bytes[c] % align == 0) return class_bytes[c] - rounded <= rounded / 4 || rounded <= 8192 ? c : class_count;
+        if (class_bytes[c] % align == 0) return c;
     }
     return class_count;
 }

@@ -35,6 +35,7 @@ struct process_stats {
     counter block_live_bytes;       // live blocks inside the block lanes
     counter blob_bytes;             // live blobs
     counter dirty_bytes;            // free, but still backed by memory
+    counter huge_bytes;             // address ranges advised to be huge pages
     counter metadata_bytes;         // slice records, heaps, maps
     counter peak_bytes;             // highest lanes + blobs + dirty seen
 
@@ -82,6 +83,10 @@ struct stats_file_header {
 
 inline void count(counter& c, std::uint64_t n = 1) { c.fetch_add(n, std::memory_order_relaxed); }
 inline void uncount(counter& c, std::uint64_t n = 1) { c.fetch_sub(n, std::memory_order_relaxed); }
+// The same for counters that are only written under one lock.
+inline void count_locked(counter& c, std::uint64_t n = 1) {
+    c.store(c.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
 inline std::uint64_t value(const counter& c) { return c.load(std::memory_order_relaxed); }
 
 }  // namespace lanes::base

@@ -2,6 +2,7 @@
 #include "ground/ground.hpp"
 
 #include "base/stats_page.hpp"
+#include "ground/huge.hpp"
 #include "ground/state.hpp"
 #include "os/os.hpp"
 
@@ -21,8 +22,6 @@ constexpr std::size_t heaps_scarce = std::size_t{1} << 20;            // where a
 constexpr std::size_t grow_least = std::size_t{4} << 20;              // bytes committed at a time, at least
 constexpr std::size_t grow_most = std::size_t{64} << 20;              // and at most, unless one request is larger
 constexpr std::size_t whole_least = std::size_t{8} << 30;             // a smaller reservation is not worth holding whole
-constexpr std::uint64_t regret_window = std::uint64_t{1} << 31;        // ticks: about a second (a guess: longer than a phase)
-constexpr std::uint32_t regret_least = (std::uint32_t{64} << 20) / page_unit;   // what a small process may keep too
 constexpr std::size_t room_least = std::size_t{4} << 20;              // below that there is no room for a heap
 constexpr std::size_t piece_bytes = std::size_t{16} << 20;            // address space taken at a time when it is scarce
 
@@ -49,13 +48,13 @@ void note_peak() {
 bool reserve_whole(std::size_t bytes) {
     std::size_t slices = bytes >> slice_shift;
     std::size_t records = slices * sizeof(slice_record);
-    std::size_t total = guard_bytes + heaps_bytes + guard_bytes + records + guard_bytes + bytes + slice_bytes;
+    std::size_t total = guard_bytes + heaps_bytes + guard_bytes + records + guard_bytes + bytes + region_bytes;
     auto at = reinterpret_cast<std::uintptr_t>(os::reserve(total, nullptr));
     if (at == 0) return false;
     std::uintptr_t heaps = at + guard_bytes;
     std::uintptr_t first_record = round_up(heaps + heaps_bytes + guard_bytes, os::page_bytes());
     table.records = reinterpret_cast<slice_record*>(first_record);
-    table.base = round_up(first_record + records + guard_bytes, slice_bytes);
+    table.base = round_up(first_record + records + guard_bytes, region_bytes);
     state.window = static_cast<slice_index>(slices);
     state.heaps = state.heaps_committed = reinterpret_cast<std::byte*>(heaps);
     state.heaps_end = state.heaps + heaps_bytes;
@@ -97,11 +96,6 @@ bool reserve_window() {
         return true;
     }
     return false;
-}
-
-void add_free(slice_index first, std::uint32_t n) {
-    free_map.set(first, n);
-    if (first < state.lowest_free) state.lowest_free = first;
 }
 
 // Scarce address space: maps a piece of at least n slices, anywhere in the window.
@@ -154,7 +148,7 @@ bool grow(std::uint32_t n, std::uint32_t align) {
 }
 
 // The lowest run of n slices that are set in the map, aligned; 0 when there is none. `lowest`: none below is set.
-slice_index find_run(const slice_map& map, slice_index& lowest, std::uint32_t n, std::uint32_t align) {
+slice_index find_run(const slice_map& map, slice_index& lowest, std::uint32_t n, std::uint32_t align, bool in_huge) {
     slice_index end = state.frontier;
     slice_index at = map.next_set(lowest, end);
     lowest = at;
@@ -162,8 +156,12 @@ slice_index find_run(const slice_map& map, slice_index& lowest, std::uint32_t n,
     while (at < end) {
         slice_index aligned = ((at + bias + align - 1) & ~(align - 1)) - bias;
         slice_index stop = map.next_clear(at, end);
-        if (aligned < stop && stop - aligned >= n) return aligned;
-        at = map.next_set(stop, end);
+        slice_index behind_huge = 0;
+        if (aligned < stop && stop - aligned >= n) {
+            if (!in_huge) behind_huge = end_of_huge_in(aligned, aligned + n);
+            if (behind_huge == 0) return aligned;
+        }
+        at = map.next_set(behind_huge != 0 ? behind_huge : stop, end);
     }
     return 0;
 }
@@ -184,40 +182,42 @@ slice_index find_mostly_clean(std::uint32_t n) {
     for (slice_index at = free_map.next_set(state.lowest_free, end); at < end;) {
         slice_index stop = free_map.next_clear(at, end);
         slice_index dirty = dirty_map.next_set(at, stop);
-        if (dirty - at >= n) return at;
-        at = dirty < stop ? dirty + 1 : free_map.next_set(stop, end);
+        slice_index behind_huge = dirty - at >= n ? end_of_huge_in(at, at + n) : 0;
+        if (dirty - at >= n && behind_huge == 0) return at;
+        at = behind_huge != 0 ? free_map.next_set(behind_huge, end) : dirty < stop ? dirty + 1 : free_map.next_set(stop, end);
     }
     return 0;
 }
 
 // Memory that is still backed before memory that would have to be faulted in; but slices that are taken for their
-// addresses must not hide any.
-slice_index find_free(std::uint32_t n, touching how, std::uint32_t align) {
-    if (how == touching::as_told && n > 1) return find_mostly_clean(n);
+// addresses must not hide any. What is not known to be dense stays out of huge regions unless they are all that is left.
+slice_index find_free(std::uint32_t n, touching how, std::uint32_t align, density dense, bool last_resort = false) {
+    if (how == touching::first_as_told) return find_mostly_clean(n);
     if (state.dirty_pages > 0) {
-        if (slice_index first = find_run(dirty_map, state.lowest_dirty, n, align)) return first;
+        if (slice_index first = find_run(dirty_map, state.lowest_dirty, n, align, true)) return first;
     }
-    return find_run(free_map, state.lowest_free, n, align);
+    if (dense == density::dense && n <= region_slices && align == 1) {
+        if (slice_index first = find_in_huge(n)) return first;
+    }
+    return find_run(free_map, state.lowest_free, n, align, dense == density::dense || last_resort);
+}
+
+slice_index find_or_grow(std::uint32_t n, touching how, density dense, std::uint32_t align) {
+    slice_index first = find_free(n, how, align, dense);
+    if (first == 0 && grow(n, align)) first = find_free(n, how, align, dense);
+    if (first == 0) first = find_free(n, how, align, dense, true);
+    if (first == 0) return 0;
+    if (dense == density::dense) {
+        advise_dense(first, n);
+    } else if (n >= region_slices) {
+        make_small(first, n);
+    }
+    return first;
 }
 
 void mark_dirty(slice_index s) {
     dirty_map.set(s, 1);
     if (s < state.lowest_dirty) state.lowest_dirty = s;
-}
-
-// Memory that had been given back is wanted again: then the budget was too small by that much.
-void regret(std::uint32_t pages) {
-    if (state.purged_lately == 0 || pages == 0) return;
-    if (os::ticks() - state.purged_at > regret_window) {
-        state.purged_lately = 0;
-        return;
-    }
-    if (pages > state.purged_lately) pages = state.purged_lately;
-    state.purged_lately -= pages;
-    state.regret_pages += 2 * pages;   // by doubling, a cycle is learned in a few rounds
-    std::uint32_t most = state.peak_pages / 4 * 3;
-    if (most < regret_least) most = regret_least;
-    if (state.regret_pages > most) state.regret_pages = most;
 }
 
 // Marks [first, first + n) used; all of it is free. Returns whether it reads as zero.
@@ -236,13 +236,19 @@ bool use(slice_index first, std::uint32_t n, touching how) {
         r->purged = 0;
     }
     // Nor are slices that are taken for their records.
-    if (how == touching::all || n == 1) regret(purged * slice_pages);
+    if (how != touching::first_as_told) regret(purged * slice_pages);
     state.used_pages.fetch_add(how == touching::all ? n * slice_pages : backed, std::memory_order_relaxed);
     note_peak();
     return backed == 0;
 }
 
 }  // namespace
+
+void add_free(slice_index first, std::uint32_t n) {
+    free_map.set(first, n);
+    if (first < state.lowest_free) state.lowest_free = first;
+    if (first / region_slices < state.lowest_huge) state.lowest_huge = first / region_slices;
+}
 
 bool start(const settings& s) {
     os::guard held(state.lock);
@@ -255,10 +261,9 @@ bool start(const settings& s) {
     return reserve_window();
 }
 
-run take(std::uint32_t slices, touching how, std::uint32_t align) {
+run take(std::uint32_t slices, touching how, density dense, std::uint32_t align) {
     os::guard held(state.lock);
-    slice_index first = find_free(slices, how, align);
-    if (first == 0 && grow(slices, align)) first = find_free(slices, how, align);
+    slice_index first = find_or_grow(slices, how, dense, align);
     if (first == 0) return {};
     return {first, use(first, slices, how)};
 }
@@ -266,11 +271,11 @@ run take(std::uint32_t slices, touching how, std::uint32_t align) {
 run take_with_room(std::uint32_t slices, std::uint32_t spare) {
     {
         os::guard held(state.lock);
-        slice_index first = find_free(slices + spare, touching::all, 1);
-        if (first == 0 && grow(slices + spare, 1)) first = find_free(slices + spare, touching::all, 1);
+        slice_index first = find_free(slices + spare, touching::all, 1, density::unknown);
+        if (first == 0 && grow(slices + spare, 1)) first = find_free(slices + spare, touching::all, 1, density::unknown);
         if (first != 0) return {first, use(first, slices, touching::all)};
     }
-    return take(slices, touching::all);
+    return take(slices, touching::all, density::unknown);
 }
 
 bool scarce() { return state.piecewise; }
@@ -289,9 +294,6 @@ void untouch(slice_record* r, std::uint32_t pages) {
     r->backed = static_cast<std::uint8_t>(pages & 31);
 }
 
-void note_moved_in(slice_index first, std::uint32_t slices) {
-    for (std::uint32_t i = 0; i < slices; ++i) record_of(first + i)->moved_in = 1;
-}
 
 void give(slice_index first, std::uint32_t slices, touching how, bool zero) {
     os::guard held(state.lock);

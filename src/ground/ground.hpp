@@ -49,6 +49,7 @@ struct settings {
     std::size_t reserve_bytes;
     std::size_t purge_budget_bytes;   // free memory that may stay dirty, at least
     std::size_t purge_share;          // or one part in this many of what is in use, if that is more
+    std::size_t huge_from_bytes;      // from this much in use on, dense memory may be huge pages; 0: never
 };
 
 // Reserves address space. Called before anything else, again if it failed; false when the system has none to give.
@@ -60,17 +61,29 @@ struct run {
     bool zero;                // every byte reads as zero
 };
 
-// The pages of slices in use came from another address (os::move_pages).
-void note_moved_in(slice_index first, std::uint32_t slices);
+// Who takes slices says how their memory will be touched: all of it, as far as `touch` says, or so the first of them and
+// the others not at all, because they are taken for their records.
+enum class touching : std::uint8_t { all, as_told, first_as_told };
 
-// Who takes slices says how their memory will be touched: all of it, or as far as `touch` says.
-enum class touching : std::uint8_t { all, as_told };
+// And whether most of it will soon be written to: then it may be huge pages.
+enum class density : std::uint8_t { unknown, dense };
 
 // Takes `slices` slices that lie together, the first at a multiple of `align` slices (a power of two) in address.
-run take(std::uint32_t slices, touching, std::uint32_t align = 1);
+run take(std::uint32_t slices, touching, density, std::uint32_t align = 1);
 
 // The same, all touched, where `spare` more slices behind the run are free now, if there is such a place.
 run take_with_room(std::uint32_t slices, std::uint32_t spare);
+
+// Purges pages of slices in use: [at, at + bytes), whole pages of the machine. False if the system refuses.
+bool purge_inside(void* at, std::size_t bytes);
+
+// For who keeps to the purge budget inside slices: so many pages were purged for it, so many of those are wanted again.
+// The budget learns from both.
+void note_purged(std::uint32_t pages);
+void note_wanted_again(std::uint32_t pages);
+
+// Moves pages between slices in use, as os::move_pages.
+bool move_pages(void* from, void* to, std::size_t bytes);
 
 // Of a slice taken with touching::as_told: the first `pages` pages are about to be written to.
 void touch(slice_record*, std::uint32_t pages);

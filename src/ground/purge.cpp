@@ -4,80 +4,162 @@
 // memory back: no thread, no timer. Purging runs outside the lock; the slices under way are neither free nor in use.
 #include "base/stats_page.hpp"
 #include "ground/ground.hpp"
+#include "ground/huge.hpp"
 #include "ground/state.hpp"
 #include "os/os.hpp"
 
 namespace lanes::ground {
 
+namespace {
+
+constexpr std::uint64_t regret_window = std::uint64_t{1} << 31;   // ticks: about a second (a guess: longer than a phase)
+constexpr std::uint32_t regret_least = (std::uint32_t{64} << 20) / page_unit;   // what a small process may keep too
+
+}  // namespace
+
+// Then the budget was too small by that much.
+void regret(std::uint32_t pages) {
+    if (state.purged_lately == 0 || pages == 0) return;
+    if (os::ticks() - state.purged_at > regret_window) {
+        state.purged_lately = 0;
+        return;
+    }
+    if (pages > state.purged_lately) pages = state.purged_lately;
+    state.purged_lately -= pages;
+    std::uint32_t most = state.peak_pages / 4 * 3;
+    if (most < regret_least) most = regret_least;
+    std::uint32_t learned = state.regret_pages + 2 * pages;   // by doubling, a cycle is learned in a few rounds
+    state.regret_pages = learned < most ? learned : most;
+}
+
+void note_given_back(std::uint32_t pages) {
+    std::uint32_t unlearned = pages / 8;
+    state.regret_pages -= unlearned < state.regret_pages ? unlearned : state.regret_pages.load();
+    state.purged_at = os::ticks();
+    state.purged_lately += pages;
+    if (state.purged_lately > state.peak_pages) state.purged_lately = state.peak_pages;
+}
+
+void note_purged(std::uint32_t pages) {
+    os::guard held(state.lock);
+    note_given_back(pages);
+}
+
+void note_wanted_again(std::uint32_t pages) {
+    os::guard held(state.lock);
+    regret(pages);
+}
+
 std::uint32_t budget_pages() {
     std::size_t share = state.used_pages.load(std::memory_order_relaxed) / state.limits.purge_share;
     std::size_t least = state.limits.purge_budget_bytes / page_unit;
-    return static_cast<std::uint32_t>(share > least ? share : least) + state.regret_pages;
+    return static_cast<std::uint32_t>(share > least ? share : least) + state.regret_pages.load(std::memory_order_relaxed);
 }
 
-std::uint32_t purge_down_to(std::uint32_t keep) {
-    std::uint32_t purged = 0;
-    slice_index end = state.frontier;
-    while (state.dirty_pages > keep) {
-        end = dirty_map.last_set(end);
-        if (end == 0) break;
-        // [first, end): the dirty run that ends here, as far as it has to go.
+namespace {
+
+struct slice_run {
+    slice_index first, end;   // empty: first == end
+};
+
+// The highest dirty run below `end`, as much of it as has at least `pages` pages. Where `sparing`, without the parts of it
+// that lie in huge regions of which something is in use.
+slice_run highest_dirty(slice_index end, std::uint32_t pages, bool sparing) {
+    while ((end = dirty_map.last_set(end)) != 0) {
         slice_index first = end;
-        std::uint32_t pages = 0;
-        bool moved_in = false;
+        std::uint32_t found = 0;
         do {
-            --first;
-            pages += record_of(first)->backed;
-            moved_in |= record_of(first)->moved_in;
-        } while (first > 1 && pages < state.dirty_pages - keep && dirty_map.test(first - 1));
-        std::uint32_t n = end - first;
-        dirty_map.clear(first, n);
-        free_map.clear(first, n);
-        state.dirty_pages -= pages;
-        ++state.purges;
-        state.lock.unlock();
-        // Mappings that cannot merge are replaced on this occasion, or their number would grow with every moved blob.
-        std::size_t bytes = std::size_t{n} << slice_shift;
-        bool renewed = moved_in && os::renew(address_of(first), bytes);
-        bool given = renewed || os::purge(address_of(first), bytes);
-        base::count(base::stats->purge_calls);
-        state.lock.lock();
-        --state.purges;
-        free_map.set(first, n);
-        if (first < state.lowest_free) state.lowest_free = first;
-        if (!given) {   // the kernel refused (out of mappings): the slices are free and dirty as before
-            dirty_map.set(first, n);
-            if (first < state.lowest_dirty) state.lowest_dirty = first;
-            state.dirty_pages += pages;
-            break;
-        }
-        for (std::uint32_t i = 0; i < n; ++i) {
-            record_of(first + i)->backed = 0;
-            record_of(first + i)->purged = 1;
-            if (renewed) record_of(first + i)->moved_in = 0;
-        }
-        base::count(base::stats->purged_bytes, pages * page_unit);
-        purged += pages;
+            found += record_of(--first)->backed;
+        } while (first > 1 && found < pages && dirty_map.test(first - 1));
+        slice_run run{first, end};
+        widen_to_huge(run.first, run.end);
+        if (sparing) leave_out_split(run.first, run.end);
+        if (run.first < run.end) return run;
         end = first;
     }
-    std::uint32_t unlearned = purged / 8;
-    state.regret_pages -= unlearned < state.regret_pages ? unlearned : state.regret_pages;
-    state.purged_at = os::ticks();
-    state.purged_lately += purged;
-    if (state.purged_lately > state.peak_pages) state.purged_lately = state.peak_pages;
+    return {};
+}
+
+// Gives the memory of free slices back; the lock is not held during the system call. False if the system refuses: then
+// they are free and dirty as before.
+bool purge_run(slice_run run, std::uint32_t& purged) {
+    std::uint32_t n = run.end - run.first, pages = 0;
+    bool moved_in = false;
+    for (slice_index s = run.first; s < run.end; ++s) {
+        pages += record_of(s)->backed;
+        moved_in |= record_of(s)->moved_in;
+    }
+    dirty_map.clear(run.first, n);
+    free_map.clear(run.first, n);
+    state.dirty_pages -= pages;
+    ++state.purges;
+    state.lock.unlock();
+    // Mappings that cannot merge are replaced on this occasion, or their number would grow with every moved blob.
+    std::size_t bytes = std::size_t{n} << slice_shift;
+    bool renewed = moved_in && os::renew(address_of(run.first), bytes);
+    bool given = renewed || os::purge(address_of(run.first), bytes);
+    base::count(base::stats->purge_calls);
+    state.lock.lock();
+    --state.purges;
+    add_free(run.first, n);
+    if (!given) {
+        dirty_map.set(run.first, n);
+        if (run.first < state.lowest_dirty) state.lowest_dirty = run.first;
+        state.dirty_pages += pages;
+        return false;
+    }
+    for (slice_index s = run.first; s < run.end; ++s) {
+        slice_record* r = record_of(s);
+        if (r->backed > 0) r->purged = 1;
+        r->backed = 0;
+        if (renewed) r->moved_in = 0;
+    }
+    if (renewed) note_renewed(run.first, n);
+    base::count(base::stats->purged_bytes, pages * page_unit);
+    purged += pages;
+    return true;
+}
+
+}  // namespace
+
+// First what leaves every huge page whole, then, if that was not enough, the rest.
+std::uint32_t purge_down_to(std::uint32_t keep) {
+    std::uint32_t purged = 0;
+    for (bool sparing : {true, false}) {
+        slice_index end = state.frontier;
+        while (state.dirty_pages > keep) {
+            slice_run run = highest_dirty(end, state.dirty_pages - keep, sparing);
+            if (run.first == run.end) break;
+            if (!sparing) make_ends_small(run.first, run.end);
+            if (!purge_run(run, purged)) break;
+            end = run.first;
+        }
+    }
+    note_given_back(purged);
     return purged;
 }
 
-std::size_t purge_budget() {
-    os::guard held(state.lock);
-    return budget_pages() * page_unit;
+bool purge_inside(void* at, std::size_t bytes) {
+    {
+        os::guard held(state.lock);
+        slice_index first = index_of(find(at)), last = index_of(find(static_cast<std::byte*>(at) + bytes - 1));
+        make_small(first, last - first + 1);
+    }
+    base::count(base::stats->purge_calls);
+    return os::purge(at, bytes);
 }
+
+std::size_t purge_budget() { return budget_pages() * page_unit; }
 
 std::size_t purge(std::size_t keep) {
     os::guard held(state.lock);
     std::size_t pages = keep / page_unit;
     std::uint32_t purged = pages >= state.dirty_pages ? 0 : purge_down_to(static_cast<std::uint32_t>(pages));
-    if (keep == 0) state.regret_pages = state.purged_lately = 0;   // that was not our idea, so nothing is learned from it
+    if (keep == 0) {
+        state.purged_lately = 0;
+        state.regret_pages = 0;   // that was not our idea, so nothing is learned from it
+        make_partly_used_small();
+    }
     base::stats->dirty_bytes.store(state.dirty_pages * page_unit, std::memory_order_relaxed);
     return purged * page_unit;
 }

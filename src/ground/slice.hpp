@@ -49,7 +49,8 @@ enum class lane_state : std::uint8_t {
 struct slot_lane_fields {
     slot** head;                  // where the free list starts: `free` below, or the owner's bin while active
     std::uint64_t inverse;        // base::inverse_of(slot size)
-    std::uint64_t bound;          // base::bound_step_of(slot size) * carved; an offset * inverse below it is exact
+    std::uint64_t bound;          // base::bound_step_of(slot size) * carved; an offset * inverse below it is exact. 0 in
+                                  // lanes of classes above small_max, whose slots the fast path leaves to the thread cache
     std::uint32_t countdown;      // frees until somebody looks at the lane
     std::uint32_t armed;          // what countdown was set to
     slot* free;                   // the free list while not active; ends at the lane's end mark
@@ -59,12 +60,13 @@ struct slot_lane_fields {
     std::uint16_t purged;         // bit i: page i was given back; the slots that touch it are in no list
 };
 
-using page_map = base::bit_map<256>;   // a bit for each page of a block lane
-
 struct block_lane_fields {
-    page_map dirty;               // free pages that have been written to since they were last known to be zero
-    slice_index next, previous;   // among the block lanes whose longest free run is of the same magnitude
-    std::uint16_t longest;        // pages in the longest free run
+    std::atomic<std::uint64_t> live;   // bit i: block i is in the program's hands or in a thread's cache; read without the lock
+    std::uint64_t dirty;          // blocks that may hold something
+    slice_index next, previous;   // among the lanes of the class that have a free block
+    std::uint16_t purged;         // free pages that were given back and not used since, at most
+    std::uint8_t block_class;     // heap/large.hpp
+    std::uint8_t used;            // bits in live
 };
 
 struct bump_lane_fields {
@@ -81,11 +83,7 @@ struct slot_lane_shared {
     slice_index pending_next;            // in the list of lanes whose owner should look
     slice_index list_next, list_previous;     // in the owner's list for the class, or the adoptable one
     slice_index owned_next, owned_previous;   // in the owner's list of all its lanes
-};
-
-struct block_lane_maps {
-    page_map used;                // pages that belong to a live block
-    page_map start;               // pages at which one begins
+    std::uint8_t looks;                  // while active: how often it was looked at and found not to be empty
 };
 
 struct alignas(128) slice_record {
@@ -109,7 +107,6 @@ struct alignas(128) slice_record {
     // The second cache line.
     union {
         slot_lane_shared shared;
-        block_lane_maps maps;
         std::atomic<std::uint64_t> bump_map[8];   // bump_tail: a part of the bump lane's maps
     };
 };

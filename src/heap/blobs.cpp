@@ -1,10 +1,15 @@
 // Blobs: one object, its own slices.
 #include "base/stats_page.hpp"
+#include "heap/density.hpp"
 #include "heap/large.hpp"
 #include "os/os.hpp"
 
 namespace lanes::heap {
+constinit density_votes large_density;
+
 namespace {
+
+constexpr std::size_t surely_large = std::size_t{16} << 20;   // of a blob so large, one region at its end is little
 
 std::uint32_t slices_of(std::size_t bytes) {
     return static_cast<std::uint32_t>((bytes + base::slice_bytes - 1) >> base::slice_shift);
@@ -27,10 +32,14 @@ void set(slice_record* r, std::size_t bytes) {
 
 }  // namespace
 
-piece allocate_blob(std::size_t bytes, std::size_t align) {
+piece allocate_blob(std::size_t bytes, std::size_t align, bool cleared) {
     if (bytes > blob_most || align > blob_most) return {};
+    // What is asked for as zeros may be a table of which little is used.
+    ground::density dense = cleared                  ? ground::density::unknown
+                            : bytes >= surely_large ? ground::density::dense
+                                                    : large_density.seen();
     std::uint32_t align_slices = align <= base::slice_bytes ? 1 : slices_of(align);
-    ground::run taken = ground::take(slices_of(bytes), ground::touching::all, align_slices);
+    ground::run taken = ground::take(slices_of(bytes), ground::touching::all, dense, align_slices);
     if (taken.first == 0) return {};
     set(ground::record_of(taken.first), os::whole_pages(bytes));
     base::count(base::stats->blobs_allocated);
@@ -40,6 +49,7 @@ piece allocate_blob(std::size_t bytes, std::size_t align) {
 bool release_blob(void* blob, slice_record* r) {
     if (!claim(r, blob)) return false;
     std::size_t bytes = r->blob.bytes;
+    large_density.vote(blob, bytes);
     base::uncount(base::stats->blob_bytes, bytes);
     base::count(base::stats->blobs_freed);
     ground::give(ground::index_of(r), slices_of(bytes), ground::touching::all);
@@ -69,14 +79,13 @@ void* move_blob(void* blob, slice_record* r, std::size_t bytes) {
     ground::run taken = ground::take_with_room(slices, slices);
     if (taken.first == 0) return nullptr;
     void* to = ground::address_of(taken.first);
-    if (!os::move_pages(blob, to, old_bytes)) {
+    if (!ground::move_pages(blob, to, old_bytes)) {
         ground::give(taken.first, slices, ground::touching::all, taken.zero);
         return nullptr;
     }
     if (!claim(r, blob)) return nullptr;
     base::uncount(base::stats->blob_bytes, old_bytes);
     set(ground::record_of(taken.first), os::whole_pages(bytes));
-    ground::note_moved_in(taken.first, slices_of(old_bytes));
     base::count(base::stats->remaps);
     // What stays behind are zero pages; the part of the last slice that the blob did not use was never touched by it,
     // but may be dirty from before.

@@ -1,13 +1,15 @@
-// Block lanes: 1 MiB each, cut into runs of whole pages that merge with their neighbours when they are free.
+// Block lanes: 1 MiB each, cut into equal blocks of one class, whole pages, shared by all threads under one lock.
 //
-// One lock. Lanes stand in lists by the magnitude of their longest free run; a request takes the first fit in the lane
-// with the shortest run that is long enough, so that nearly full lanes fill and the others empty.
+// The thread cache stands in front, so the lock is taken for what does not fit there. Blocks keep their places: a program
+// that writes to the beginning of large buffers only, writes to the same pages again and again.
 #include <bit>
 
 #include "base/stats_page.hpp"
+#include "heap/density.hpp"
 #include "heap/large.hpp"
 #include "heap/locks.hpp"
 #include "os/os.hpp"
+#include "route/route.hpp"
 
 namespace lanes::heap {
 
@@ -15,53 +17,45 @@ constinit os::mutex blocks_lock{os::lock_rank::blocks};
 
 namespace {
 
-using ground::page_map;
-constexpr std::uint32_t lane_pages = block_lane_bytes / block_page;
-constexpr unsigned magnitudes = 10;   // longest free run: 0, 1, 2..3, 4..7, ... 256 pages
+constexpr unsigned candidates = 4;   // lanes looked at to find the fullest
+
+struct block_lane_list {
+    slice_index first, last;
+};
 
 // All under blocks_lock.
-constinit slice_index lists[magnitudes]{};
-constinit std::size_t dirty_pages = 0;   // free pages of block lanes that may hold something
+constinit block_lane_list roomy[block_classes]{};   // lanes with a free block
+constinit std::size_t dirty_pages = 0;              // of free blocks that may hold something
+constinit unsigned purge_from = 0;                  // the class at which the next purge begins
 
-std::uint32_t longest_free_run(const page_map& used) {
-    std::uint32_t longest = 0;
-    for (std::uint32_t at = used.next_clear(0); at < lane_pages;) {
-        std::uint32_t end = used.next_set(at);
-        if (end - at > longest) longest = end - at;
-        at = used.next_clear(end);
-    }
-    return longest;
+std::uint32_t pages_of(const slice_record* lane) { return pages_of_block_class(lane->block.block_class); }
+std::uint32_t blocks_of(const slice_record* lane) { return block_lane_pages / pages_of(lane); }
+std::uint64_t all_of(const slice_record* lane) { return (std::uint64_t{1} << blocks_of(lane)) - 1; }
+std::uint64_t bit_of(std::uint32_t number) { return std::uint64_t{1} << number; }
+std::byte* address_of(const slice_record* lane, std::uint32_t number) {
+    return ground::address_of(lane) + std::size_t{number} * pages_of(lane) * block_page;
 }
-
-unsigned magnitude_of(std::uint32_t pages) { return static_cast<unsigned>(std::bit_width(pages)); }
+std::uint64_t live_of(const slice_record* lane) { return lane->block.live.load(std::memory_order_relaxed); }
+std::uint64_t free_of(const slice_record* lane) { return all_of(lane) & ~live_of(lane); }
 
 void list_in(slice_record* lane) {
-    slice_index& first = lists[magnitude_of(lane->block.longest)];
-    lane->block.previous = 0;
-    lane->block.next = first;
-    if (first != 0) ground::record_of(first)->block.previous = ground::index_of(lane);
-    first = ground::index_of(lane);
+    block_lane_list& list = roomy[lane->block.block_class];
+    slice_index s = ground::index_of(lane);
+    lane->block.next = 0;
+    lane->block.previous = list.last;
+    (list.last != 0 ? ground::record_of(list.last)->block.next : list.first) = s;
+    list.last = s;
 }
 
 void list_out(slice_record* lane) {
+    block_lane_list& list = roomy[lane->block.block_class];
     slice_index next = lane->block.next, previous = lane->block.previous;
-    (previous != 0 ? ground::record_of(previous)->block.next : lists[magnitude_of(lane->block.longest)]) = next;
-    if (next != 0) ground::record_of(next)->block.previous = previous;
+    (previous != 0 ? ground::record_of(previous)->block.next : list.first) = next;
+    (next != 0 ? ground::record_of(next)->block.previous : list.last) = previous;
 }
 
-void relist(slice_record* lane) {
-    std::uint32_t longest = longest_free_run(lane->maps.used);
-    if (magnitude_of(longest) == magnitude_of(lane->block.longest)) {
-        lane->block.longest = static_cast<std::uint16_t>(longest);
-        return;
-    }
-    list_out(lane);
-    lane->block.longest = static_cast<std::uint16_t>(longest);
-    list_in(lane);
-}
-
-slice_record* open_lane() {
-    ground::run taken = ground::take(block_lane_slices, ground::touching::all);
+slice_record* open_lane(unsigned c) {
+    ground::run taken = ground::take(block_lane_slices, ground::touching::as_told, large_density.seen());
     if (taken.first == 0) return nullptr;
     for (std::uint32_t i = 1; i < block_lane_slices; ++i) {
         slice_record* tail = ground::record_of(taken.first + i);
@@ -70,107 +64,123 @@ slice_record* open_lane() {
         tail->kind.store(slice_kind::block_tail, std::memory_order_release);
     }
     slice_record* lane = ground::record_of(taken.first);
-    lane->block = {};
-    lane->maps = {};
+    lane->block.live.store(0, std::memory_order_relaxed);
+    lane->block.block_class = static_cast<std::uint8_t>(c);
+    lane->block.used = 0;
+    lane->block.purged = 0;
     lane->first = taken.first;
     lane->size_class = no_class;
-    lane->block.longest = lane_pages;
-    if (!taken.zero) {
-        lane->block.dirty.set(0, lane_pages);
-        dirty_pages += lane_pages;
-    }
+    lane->block.dirty = taken.zero ? 0 : all_of(lane);
+    dirty_pages += std::popcount(lane->block.dirty) * pages_of(lane);
     lane->owner.store(nullptr, std::memory_order_relaxed);
     lane->kind.store(slice_kind::block_lane, std::memory_order_release);
     list_in(lane);
-    base::count(base::stats->block_lane_bytes, block_lane_bytes);
+    base::count_locked(base::stats->block_lane_bytes, block_lane_bytes);
     return lane;
 }
 
+// The lane is empty.
 void close_lane(slice_record* lane) {
     list_out(lane);
-    std::uint32_t dirty = lane->block.dirty.count(0, lane_pages);
-    dirty_pages -= dirty;
+    dirty_pages -= std::popcount(lane->block.dirty) * pages_of(lane);
+    bool zero = lane->block.dirty == 0;
     slice_index first = ground::index_of(lane);
     for (std::uint32_t i = 0; i < block_lane_slices; ++i) {
         ground::record_of(first + i)->kind.store(slice_kind::none, std::memory_order_relaxed);
     }
-    base::uncount(base::stats->block_lane_bytes, block_lane_bytes);
-    ground::give(first, block_lane_slices, ground::touching::all, dirty == 0);
+    base::count_locked(base::stats->block_lane_bytes, 0 - block_lane_bytes);
+    ground::give(first, block_lane_slices, ground::touching::as_told, zero);
 }
 
-// The first page of the first free run of n pages at a multiple of `align` pages in address; lane_pages if there is none.
-std::uint32_t find_fit(const slice_record* lane, std::uint32_t n, std::uint32_t align) {
-    auto bias = static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(ground::address_of(lane)) >> block_page_shift) & (align - 1);
-    for (std::uint32_t at = lane->maps.used.next_clear(0); at < lane_pages;) {
-        std::uint32_t end = lane->maps.used.next_set(at);
-        std::uint32_t aligned = ((at + bias + align - 1) & ~(align - 1)) - bias;
-        if (aligned + n <= end) return aligned;
-        at = lane->maps.used.next_clear(end);
+// Of the first few lanes with room the fullest, so that emptiness concentrates in the others.
+slice_record* pick(unsigned c) {
+    slice_record* best = nullptr;
+    slice_index next = roomy[c].first;
+    for (unsigned i = 0; i < candidates && next != 0; ++i) {
+        slice_record* lane = ground::record_of(next);
+        next = lane->block.next;
+        if (best == nullptr || lane->block.used > best->block.used) best = lane;
     }
-    return lane_pages;
+    return best != nullptr ? best : open_lane(c);
 }
 
-// Marks n free pages used; returns whether they read as zero.
-bool use(slice_record* lane, std::uint32_t first, std::uint32_t n) {
-    std::uint32_t dirty = lane->block.dirty.count(first, n);
-    dirty_pages -= dirty;
-    lane->maps.used.set(first, n);
-    lane->block.dirty.clear(first, n);   // used pages are not counted; they are dirty when they come back
-    base::count(base::stats->block_live_bytes, n * block_page);
-    return dirty == 0;
+// Pages of a lane that may have memory behind them from now on.
+void touch(slice_record* lane, std::uint32_t page, std::uint32_t end) {
+    while (page < end) {
+        std::uint32_t slice = page / ground::slice_pages, next = (slice + 1) * ground::slice_pages;
+        ground::touch(lane + slice, (end < next ? end : next) - slice * ground::slice_pages);
+        page = next;
+    }
 }
 
-void unuse(slice_record* lane, std::uint32_t first, std::uint32_t n) {
-    lane->maps.used.clear(first, n);
-    lane->block.dirty.set(first, n);
-    dirty_pages += n;
-    base::uncount(base::stats->block_live_bytes, n * block_page);
+// The same for pages that were given back: in each slice, memory reaches to the end of the last block that may hold something.
+void untouch(slice_record* lane, std::uint32_t page, std::uint32_t end) {
+    std::uint32_t pages = pages_of(lane);
+    for (std::uint32_t slice = page / ground::slice_pages; slice * ground::slice_pages < end; ++slice) {
+        std::uint32_t start = slice * ground::slice_pages, stop = start + ground::slice_pages;
+        std::uint64_t reaching = (bit_of((stop - 1) / pages + 1) - 1) & ~(bit_of(start / pages) - 1);
+        auto last = static_cast<std::uint32_t>(std::bit_width(lane->block.dirty & reaching));   // block number + 1; 0: none
+        std::uint32_t backed = last == 0 ? 0 : last * pages < stop ? last * pages - start : ground::slice_pages;
+        ground::untouch(lane + slice, backed);
+    }
 }
 
-struct place {
-    slice_record* lane;
-    std::uint32_t first;
-    std::uint32_t pages;   // 0: no live block starts there
-};
-
-// Where a block lies; the lock is held.
-place locate(const void* block, slice_record* r) {
-    slice_kind kind = r->kind.load(std::memory_order_relaxed);
-    if (kind != slice_kind::block_lane && kind != slice_kind::block_tail) return {};
-    slice_record* lane = ground::record_of(r->first);
-    auto offset = static_cast<std::size_t>(static_cast<const std::byte*>(block) - ground::address_of(lane));
-    auto first = static_cast<std::uint32_t>(offset >> block_page_shift);
-    if (offset % block_page != 0 || !lane->maps.start.test(first)) return {};
-    std::uint32_t next_start = lane->maps.start.next_set(first + 1);
-    std::uint32_t end = lane->maps.used.next_clear(first);
-    return {lane, first, (end < next_start ? end : next_start) - first};
+// Hands out a free block; one that is backed before one that would have to be faulted in.
+piece take_block(slice_record* lane) {
+    std::uint64_t ready = free_of(lane) & lane->block.dirty;
+    bool zero = ready == 0;
+    auto number = static_cast<std::uint32_t>(std::countr_zero(zero ? free_of(lane) : ready));
+    std::uint32_t pages = pages_of(lane), first = number * pages;
+    if (!zero) {
+        dirty_pages -= pages;   // of free blocks only
+    } else if (lane->block.purged > 0) {
+        std::uint32_t again = pages < lane->block.purged ? pages : lane->block.purged;
+        lane->block.purged = static_cast<std::uint16_t>(lane->block.purged - again);
+        ground::note_wanted_again(again);
+    }
+    touch(lane, first, first + pages);
+    lane->block.dirty |= bit_of(number);
+    ++lane->block.used;
+    lane->block.live.store(live_of(lane) | bit_of(number), std::memory_order_relaxed);
+    if (free_of(lane) == 0) list_out(lane);
+    base::count_locked(base::stats->block_live_bytes, pages * block_page);
+    base::count_locked(base::stats->blocks_allocated);
+    return {address_of(lane, number), zero};
 }
 
+// Gives the free blocks of a lane back to the system; returns the bytes.
 std::size_t purge_lane(slice_record* lane) {
     std::size_t given = 0;
-    for (std::uint32_t at = lane->block.dirty.next_set(0); at < lane_pages;) {
-        std::uint32_t end = lane->block.dirty.next_clear(at);
-        std::size_t mask = os::page_bytes() / block_page - 1;   // whole pages of the machine
-        std::uint32_t from = static_cast<std::uint32_t>((at + mask) & ~mask), to = static_cast<std::uint32_t>(end & ~mask);
-        if (from < to && os::purge(ground::address_of(lane) + from * block_page, (to - from) * block_page)) {
-            lane->block.dirty.clear(from, to - from);
-            dirty_pages -= to - from;
-            given += (to - from) * block_page;
-            base::count(base::stats->purge_calls);
-        }
-        at = lane->block.dirty.next_set(end);
+    std::uint32_t pages = pages_of(lane);
+    std::size_t whole = os::page_bytes() / block_page;   // 1, unless the machine's pages are larger
+    for (std::uint64_t left = free_of(lane) & lane->block.dirty; left != 0;) {
+        auto number = static_cast<std::uint32_t>(std::countr_zero(left));
+        auto n = static_cast<std::uint32_t>(std::countr_one(left >> number));
+        left &= ~((bit_of(n) - 1) << number);
+        // What lies behind the last block may hold something of an earlier user.
+        std::uint32_t first = number * pages, end = number + n == blocks_of(lane) ? block_lane_pages : (number + n) * pages;
+        if (first % whole != 0 || end % whole != 0) continue;
+        if (!ground::purge_inside(address_of(lane, number), (end - first) * block_page)) continue;
+        lane->block.dirty &= ~((bit_of(n) - 1) << number);
+        untouch(lane, first, end);
+        dirty_pages -= n * pages;
+        given += std::size_t{n} * pages * block_page;
     }
     base::count(base::stats->purged_bytes, given);
     return given;
 }
 
-// The lock is held. From the emptiest lanes to the fullest: those are the ones that allocation avoids.
+// The lock is held. Class by class, beginning where the last purge ended; in each, the lanes last that are used first.
 std::size_t purge_to(std::size_t keep) {
     std::size_t given = 0;
-    for (unsigned m = magnitudes; m-- > 0;) {
-        for (slice_index s = lists[m]; s != 0; s = ground::record_of(s)->block.next) {
+    for (unsigned i = 0; i < block_classes; ++i, purge_from = (purge_from + 1) % block_classes) {
+        for (slice_index s = roomy[purge_from].last; s != 0; s = ground::record_of(s)->block.previous) {
             if (dirty_pages * block_page <= keep) return given;
-            given += purge_lane(ground::record_of(s));
+            slice_record* lane = ground::record_of(s);
+            std::size_t here = purge_lane(lane);
+            given += here;
+            // A trim was not our idea, so nothing is learned from it.
+            lane->block.purged = keep == 0 ? 0 : static_cast<std::uint16_t>(lane->block.purged + here / block_page);
         }
     }
     return given;
@@ -180,94 +190,94 @@ std::size_t purge_to(std::size_t keep) {
 void keep_budget() {
     if (dirty_pages * block_page < (std::size_t{2} << 20)) return;
     std::size_t budget = ground::purge_budget();
-    if (dirty_pages * block_page > budget) purge_to(budget - budget / 4);
+    if (dirty_pages * block_page <= budget) return;
+    ground::note_purged(static_cast<std::uint32_t>(purge_to(budget - budget / 4) / block_page));
 }
 
-std::uint32_t pages_for(std::size_t bytes) { return static_cast<std::uint32_t>((bytes + block_page - 1) >> block_page_shift); }
+struct place {
+    slice_record* lane;
+    std::uint32_t number;
+    bool exact;   // a block starts there and is live
+};
+
+// Where a block lies. Needs no lock if the block is the caller's.
+place locate(const void* block, slice_record* r) {
+    slice_kind kind = r->kind.load(std::memory_order_relaxed);
+    if (kind != slice_kind::block_lane && kind != slice_kind::block_tail) return {};
+    slice_record* lane = ground::record_of(r->first);
+    auto offset = static_cast<std::size_t>(static_cast<const std::byte*>(block) - ground::address_of(lane));
+    std::uint32_t page = static_cast<std::uint32_t>(offset >> block_page_shift), pages = pages_of(lane);
+    std::uint32_t number = page / pages;
+    bool exact = offset % block_page == 0 && page % pages == 0 && (live_of(lane) & bit_of(number)) != 0;
+    return {lane, number, exact};
+}
 
 }  // namespace
 
-piece allocate_block(std::size_t bytes, std::size_t align) {
-    std::uint32_t n = pages_for(bytes);
-    auto align_pages = static_cast<std::uint32_t>(align <= block_page ? 1 : align >> block_page_shift);
+piece allocate_block(unsigned c) {
     os::guard held(blocks_lock);
-    slice_record* lane = nullptr;
-    std::uint32_t first = lane_pages;
-    for (unsigned m = magnitude_of(n); m < magnitudes && first == lane_pages; ++m) {
-        for (slice_index s = lists[m]; s != 0 && first == lane_pages; s = lane->block.next) {
-            lane = ground::record_of(s);
-            if (lane->block.longest >= n) first = find_fit(lane, n, align_pages);
-        }
+    slice_record* lane = pick(c);
+    return lane != nullptr ? take_block(lane) : piece{};
+}
+
+unsigned aligned_block_class(std::size_t bytes, std::size_t align) {
+    if (bytes > route::block_max || align > base::slice_bytes) return block_classes;
+    std::size_t rounded = (bytes + align - 1) & ~(align - 1);
+    if (rounded == 0) rounded = align;
+    auto pages = static_cast<std::uint32_t>((rounded + block_page - 1) >> block_page_shift);
+    for (unsigned c = pages < block_pages_least ? 0 : block_class_of(pages); c < block_classes; ++c) {
+        if (pages_of_block_class(c) * block_page % align == 0) return c;
     }
-    if (first == lane_pages) {
-        lane = open_lane();
-        if (lane == nullptr) return {};
-        first = find_fit(lane, n, align_pages);
-        if (first == lane_pages) return {};
-    }
-    bool zero = use(lane, first, n);
-    lane->maps.start.set(first, 1);
-    relist(lane);
-    base::count(base::stats->blocks_allocated);
-    return {ground::address_of(lane) + first * block_page, zero};
+    return block_classes;
 }
 
 bool release_block(void* block, slice_record* r) {
-    {
-        os::guard held(blocks_lock);
-        place at = locate(block, r);
-        if (at.pages == 0) return false;
-        at.lane->maps.start.clear(at.first, 1);
-        unuse(at.lane, at.first, at.pages);
-        relist(at.lane);
-        base::count(base::stats->blocks_freed);
-        // One empty lane stays, so that a program with a single block does not open and close a lane each time.
-        bool empty = at.lane->block.longest == lane_pages;
-        if (empty && ground::record_of(lists[magnitudes - 1])->block.next != 0) close_lane(at.lane);
-        keep_budget();
-    }
-    return true;
-}
-
-std::size_t block_bytes(const void* block, slice_record* r) {
-    os::guard held(blocks_lock);
-    return locate(block, r).pages * block_page;
-}
-
-bool resize_block(void* block, slice_record* r, std::size_t bytes) {
-    std::uint32_t wanted = pages_for(bytes);
     os::guard held(blocks_lock);
     place at = locate(block, r);
-    if (at.pages == 0 || wanted == 0 || wanted > lane_pages) return false;
-    if (wanted > at.pages) {
-        std::uint32_t end = at.lane->maps.used.next_set(at.first + at.pages);
-        if (at.first + wanted > end) return false;
-        use(at.lane, at.first + at.pages, wanted - at.pages);
-    } else if (wanted < at.pages) {
-        unuse(at.lane, at.first + wanted, at.pages - wanted);
-    }
-    relist(at.lane);
+    if (!at.exact) return false;
+    slice_record* lane = at.lane;
+    large_density.vote(block, pages_of(lane) * block_page);
+    bool was_full = free_of(lane) == 0;
+    lane->block.live.store(live_of(lane) & ~bit_of(at.number), std::memory_order_relaxed);
+    --lane->block.used;
+    dirty_pages += pages_of(lane);
+    base::count_locked(base::stats->block_live_bytes, 0 - pages_of(lane) * block_page);
+    base::count_locked(base::stats->blocks_freed);
+    if (was_full) list_in(lane);
+    // One empty lane a class stays, so that a program with a single block does not open and close a lane each time.
+    const block_lane_list& list = roomy[lane->block.block_class];
+    if (live_of(lane) == 0 && list.first != list.last) close_lane(lane);
     keep_budget();
     return true;
 }
 
+std::uint32_t pages_of_block(const void* block, slice_record* r) {
+    place at = locate(block, r);
+    return at.exact ? pages_of(at.lane) : 0;
+}
+
 std::size_t purge_block_lanes(std::size_t keep) {
     os::guard held(blocks_lock);
-    std::size_t given = 0;
     if (keep == 0) {
-        while (slice_index s = lists[magnitudes - 1]) close_lane(ground::record_of(s));
+        for (block_lane_list& list : roomy) {
+            for (slice_index s = list.first, next = 0; s != 0; s = next) {
+                slice_record* lane = ground::record_of(s);
+                next = lane->block.next;
+                if (live_of(lane) == 0) close_lane(lane);
+            }
+        }
     }
-    given += purge_to(keep);
-    return given;
+    return purge_to(keep);
 }
 
 void survey_block_lane(const slice_record* lane, survey_totals& totals) {
     os::guard held(blocks_lock);
     if (lane->kind.load(std::memory_order_relaxed) != slice_kind::block_lane) return;
+    auto live = static_cast<std::size_t>(std::popcount(live_of(lane)));
     ++totals.block_lanes;
     totals.block_lane_bytes += block_lane_bytes;
-    totals.live_blocks += lane->maps.start.count(0, lane_pages);
-    totals.live_block_bytes += lane->maps.used.count(0, lane_pages) * block_page;
+    totals.live_blocks += live;
+    totals.live_block_bytes += live * pages_of(lane) * block_page;
 }
 
 }  // namespace lanes::heap

@@ -55,12 +55,12 @@ void release_lane(slice_record* lane) {
     for (std::uint32_t i = 1; i < bump_slices; ++i) lane[i].kind.store(slice_kind::none, std::memory_order_relaxed);
     base::uncount(base::stats->slot_lane_bytes, base::slice_bytes);
     slice_index first = ground::index_of(lane);
-    ground::give(first, bump_slices, ground::touching::as_told);
+    ground::give(first, bump_slices, ground::touching::first_as_told);
 }
 
 bool open(thread_heap* heap) {
     if (ground::scarce() || left_behind.load(std::memory_order_relaxed) > left_behind_most) return false;
-    ground::run taken = ground::take(bump_slices, ground::touching::as_told);
+    ground::run taken = ground::take(bump_slices, ground::touching::first_as_told, ground::density::unknown);
     if (taken.first == 0) return false;
     slice_record* lane = ground::record_of(taken.first);
     lane->lane = {};

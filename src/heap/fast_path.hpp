@@ -23,6 +23,7 @@ template <void* (*slow)(std::size_t) = allocate_slow>
     slot* next = next_of(first);
     if (LANES_UNLIKELY(!same_lane(first, next))) return take_damaged(heap, first, static_cast<unsigned>(size_class));
     heap->bins[size_class] = next;
+    __builtin_prefetch(next, 1);
     set_raw_link(first, 0);   // else the block would look freed to the double-free check, and leak an address
     return first;
 }
@@ -33,6 +34,8 @@ template <void* (*slow)(std::size_t) = allocate_slow>
     std::size_t size_class = (bytes + base::alignment - 1) / base::alignment;
     if (LANES_UNLIKELY(is_end(current->bins[size_class]))) return allocate_zeroed(1, bytes);
     void* block = allocate(bytes);
+    constexpr std::size_t by_call = 256;   // bytes from which on a call of memset is shorter
+    if (bytes > by_call) return __builtin_memset(block, 0, bytes);
     using sixteen [[gnu::vector_size(16), gnu::may_alias]] = char;
     auto at = static_cast<sixteen*>(block);
     for (std::size_t cleared = 0; cleared < bytes; cleared += sizeof(sixteen)) *at++ = sixteen{};

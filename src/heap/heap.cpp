@@ -11,6 +11,7 @@
 #include "heap/remote.hpp"
 #include "heap/slot_lane.hpp"
 #include "heap/thread.hpp"
+#include "heap/thread_cache.hpp"
 #include "os/os.hpp"
 #include "route/route.hpp"
 
@@ -64,8 +65,8 @@ void* allocate_slot_of(unsigned c) {
 void* try_allocate(std::size_t bytes) {
     switch (route::by_size(bytes)) {
         case route::destination::slot_lane: return allocate_slot_of<allocate_slot>(base::class_of(bytes));
-        case route::destination::block_lane: return start() ? allocate_block(bytes, 1).at : nullptr;
-        case route::destination::blob: return start() ? allocate_blob(bytes, 1).at : nullptr;
+        case route::destination::block_lane: return start() ? allocate_block(block_class_for(bytes)).at : nullptr;
+        case route::destination::blob: return start() ? allocate_blob(bytes, 1, false).at : nullptr;
     }
     return nullptr;
 }
@@ -77,10 +78,10 @@ void report_bumped(const void* block, const slice_record* lane) {
 }  // namespace
 
 void* allocate_slow(std::size_t bytes) {
-    // Medium sizes have bins too; they are found by arithmetic instead of by a shift.
-    if (bytes > base::small_max && bytes <= base::slot_max && current != &no_heap) {
-        unsigned c = base::class_of(bytes);
-        if (!is_end(current->bins[c])) return pop(current, c);
+    if (bytes > base::small_max && bytes <= route::block_max) {
+        if (void* block = take_cached(current, cache_class_of(bytes))) return block;
+        // Medium slots have bins too.
+        if (bytes <= base::slot_max && !is_end(current->bins[base::class_of(bytes)])) return pop(current, base::class_of(bytes));
     }
     void* block = try_allocate(bytes);
     if (block != nullptr) return block;
@@ -107,6 +108,7 @@ void release_elsewhere(void* block) {
 void release_not_local(void* block, slice_record* r) {
     switch (r->kind.load(std::memory_order_acquire)) {
         case slice_kind::slot_lane: {
+            if (is_mid_slot_class(r->size_class)) return release_mid_slot(block, r);
             if (!is_carved_slot(block, r)) return report(error::invalid_free, block, r);
             auto freed = static_cast<slot*>(block);
             if (same_lane(next_of(freed), freed) && in_free_list(freed, r)) return report(error::double_free, block, r);
@@ -117,8 +119,7 @@ void release_not_local(void* block, slice_record* r) {
             return;
         case slice_kind::block_lane:
         case slice_kind::block_tail:
-            if (!release_block(block, r)) report(error::invalid_free, block, r);
-            return;
+            return release_cached_block(block, r);
         case slice_kind::blob:
             if (!release_blob(block, r)) report(error::invalid_free, block, r);
             return;
@@ -130,7 +131,9 @@ void release_not_local(void* block, slice_record* r) {
 }
 
 void release_inexact(void* block, slice_record* r) {
-    if (r->kind.load(std::memory_order_relaxed) != slice_kind::bump_lane) return report(error::invalid_free, block, r);
+    if (r->kind.load(std::memory_order_relaxed) != slice_kind::bump_lane) {
+        return is_mid_slot_class(r->size_class) ? release_mid_slot(block, r) : report(error::invalid_free, block, r);
+    }
     if (!release_bumped(block, r)) report_bumped(block, r);
 }
 
@@ -151,6 +154,7 @@ void release_suspicious(void* block, slice_record* lane) {
         const pending_run& run = current->runs[ground::index_of(lane) % runs_per_heap];
         if (run.lane == lane) walk(run.first, lane, look);
     }
+    if (!found && is_mid_slot_class(lane->size_class)) found = is_cached(block);
     return found;
 }
 
@@ -161,8 +165,11 @@ void* allocate_zeroed(std::size_t count, std::size_t bytes) {
     piece p{};
     switch (route::by_size(total)) {
         case route::destination::slot_lane: p = {allocate_slow(total), false}; break;
-        case route::destination::block_lane: p = start() ? allocate_block(total, 1) : piece{}; break;
-        case route::destination::blob: p = start() ? allocate_blob(total, 1) : piece{}; break;
+        case route::destination::block_lane:
+            p = {take_cached(current, cache_class_of(total)), false};
+            if (p.at == nullptr && start()) p = allocate_block(block_class_for(total));
+            break;
+        case route::destination::blob: p = start() ? allocate_blob(total, 1, true) : piece{}; break;
     }
     if (p.at == nullptr) p = {retry_after_trim(total, try_allocate), false};
     if (p.at == nullptr || p.zero) return p.at;
@@ -175,16 +182,26 @@ void* allocate_zeroed(std::size_t count, std::size_t bytes) {
 
 void* allocate_aligned(std::size_t align, std::size_t bytes) {
     if (align <= base::alignment) return allocate_slow(bytes);
-    if (!start()) return disabled() ? outside_heap()->allocate_aligned(align, bytes) : nullptr;
     unsigned c = base::aligned_class_of(bytes, align);
+    if (c < class_count) {
+        if (is_mid_slot_class(c)) {
+            if (void* block = take_cached(current, cache_class_of_slot(c))) return block;
+        }
+        if (!is_end(current->bins[c])) return pop(current, c);
+    }
+    if (!start()) return disabled() ? outside_heap()->allocate_aligned(align, bytes) : nullptr;
+    unsigned block_class = c < class_count ? block_classes : aligned_block_class(bytes, align);
+    if (block_class < block_classes) {
+        if (void* block = take_cached(current, mid_slot_classes + block_class)) return block;
+    }
     for (int attempt = 0; attempt < 2; ++attempt) {
         void* block;
         if (c < class_count) {
             block = allocate_slot_of<allocate_aligned_slot>(c);
-        } else if (bytes <= route::block_max && align <= route::block_max) {
-            block = allocate_block(bytes > 0 ? bytes : 1, align).at;
+        } else if (block_class < block_classes) {
+            block = allocate_block(block_class).at;
         } else {
-            block = allocate_blob(bytes > 0 ? bytes : 1, align).at;
+            block = allocate_blob(bytes > 0 ? bytes : 1, align, false).at;
         }
         if (block != nullptr) return block;
         if (bytes > blob_most || align > blob_most || (attempt == 0 && trim(0) == 0)) break;
@@ -204,7 +221,7 @@ std::size_t usable_bytes(const void* block) {
         case slice_kind::slot_lane: return is_carved_slot(block, r) ? base::class_bytes[r->size_class] : 0;
         case slice_kind::bump_lane: return bumped_bytes(block, r);
         case slice_kind::block_lane:
-        case slice_kind::block_tail: return block_bytes(block, r);
+        case slice_kind::block_tail: return pages_of_block(block, r) * block_page;
         case slice_kind::blob: return ground::address_of(r) == block ? r->blob.bytes : 0;
         case slice_kind::bump_tail:
         case slice_kind::none: break;
@@ -215,7 +232,8 @@ std::size_t usable_bytes(const void* block) {
 std::size_t good_size(std::size_t bytes) {
     switch (route::by_size(bytes)) {
         case route::destination::slot_lane: return base::class_bytes[base::class_of(bytes)];
-        case route::destination::block_lane: return (bytes + block_page - 1) & ~(block_page - 1);
+        case route::destination::block_lane:
+            return pages_of_block_class(block_class_for(bytes)) * block_page;
         case route::destination::blob: break;
     }
     return bytes > ~std::size_t{0} - os::page_bytes() ? bytes : os::whole_pages(bytes);
@@ -239,8 +257,10 @@ bool size_matches(void* block, std::size_t bytes, std::size_t align) {
         matches = c == r->size_class;
     } else {
         std::size_t usable = usable_bytes(block);
-        std::size_t asked = bytes > 0 ? bytes : 1;
-        matches = usable == 0 || (asked <= usable && usable - asked < os::page_bytes());
+        unsigned c = align > base::alignment ? aligned_block_class(bytes, align) : block_classes;
+        std::size_t given = c < block_classes ? pages_of_block_class(c) * block_page : good_size(bytes > 0 ? bytes : 1);
+        // Beyond the alignment of block lanes even a small one is a blob.
+        matches = usable == 0 || usable == (kind == slice_kind::blob ? os::whole_pages(bytes > 0 ? bytes : 1) : given);
     }
     if (!matches) report(error::size_mismatch, block, r, bytes);
     return matches;
@@ -251,6 +271,7 @@ std::size_t trim(std::size_t keep) {
     if (!start()) return 0;
     std::size_t given = 0;
     if (thread_heap* heap = current; heap != &no_heap) {
+        flush_cache(heap);
         flush_thread();
         given += purge_holes(heap);
         ask_all_to_trim(heap);

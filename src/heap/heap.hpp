@@ -63,8 +63,10 @@ struct thread_heap {
     slice_index bump_lane;                // 0: none yet
     std::uint16_t bumped[class_count];    // bytes that a class has had from bump lanes
     std::uint32_t trims_seen;             // how many trims of the process this heap has taken part in
+    struct thread_cache* cache;           // heap/thread_cache.hpp; null: none yet
     std::uint32_t slow_mallocs;           // not yet counted in the process's statistics
     thread_heap* next_free;               // in the list of heaps without a thread
+    thread_heap* next_made;               // in the list of all heaps
 
     // Other threads write here. Lanes of this heap with enough remote frees to be looked at.
     alignas(64) std::atomic<slice_index> pending;
@@ -87,7 +89,8 @@ inline bool is_end(const slot* s) { return (reinterpret_cast<std::uintptr_t>(s) 
 // Whether the address is the start of a slot of the slot lane that has been handed out (base/size_class.hpp).
 inline bool is_carved_slot(const void* block, const slice_record* lane) {
     std::uint64_t offset = reinterpret_cast<std::uintptr_t>(block) & (base::slice_bytes - 1);
-    return offset * lane->lane.inverse < __atomic_load_n(&lane->lane.bound, __ATOMIC_RELAXED);
+    std::uint64_t inverse = lane->lane.inverse;
+    return offset * inverse < __atomic_load_n(&lane->lane.carved, __ATOMIC_RELAXED) * (base::class_bytes[lane->size_class] * inverse);
 }
 inline slot* end_of(const slice_record* r) {
     return reinterpret_cast<slot*>(reinterpret_cast<std::uintptr_t>(ground::address_of(r)) | end_bit);
@@ -156,6 +159,8 @@ void* allocate_aligned(std::size_t align, std::size_t bytes);
 void* reallocate(void* block, std::size_t bytes);                 // block may be null; bytes 0 is a request for 0 bytes
 // Reports when a block of `bytes` bytes, aligned to `align`, cannot be what `block` is; false then.
 bool size_matches(void* block, std::size_t bytes, std::size_t align);
+// The same for a block that may have been through realloc, which leaves it where it is while half of it is used.
+bool size_could_fit(void* block, std::size_t bytes);
 std::size_t usable_bytes(const void* block);
 // What a request for `bytes` would be given.
 std::size_t good_size(std::size_t bytes);

@@ -34,8 +34,7 @@ std::size_t give_back(const slice_record* lane, std::uint32_t pages) {
         unsigned first = static_cast<unsigned>(__builtin_ctz(pages));
         unsigned n = static_cast<unsigned>(__builtin_ctz(~(pages >> first)));
         std::size_t bytes = std::size_t{n} * page_share;
-        if (os::purge(ground::address_of(lane) + first * page_share, bytes)) given += bytes;
-        base::count(base::stats->purge_calls);
+        if (ground::purge_inside(ground::address_of(lane) + first * page_share, bytes)) given += bytes;
         pages &= ~(((1u << n) - 1) << first);
     }
     base::count(base::stats->purged_bytes, given);

@@ -9,8 +9,27 @@ namespace lanes::heap {
 
 inline constexpr unsigned block_page_shift = 12;
 inline constexpr std::size_t block_page = std::size_t{1} << block_page_shift;
-inline constexpr std::size_t block_lane_bytes = 256 * block_page;
+inline constexpr std::uint32_t block_lane_pages = 256;
+inline constexpr std::size_t block_lane_bytes = block_lane_pages * block_page;
 inline constexpr std::uint32_t block_lane_slices = block_lane_bytes / base::slice_bytes;
+
+// Blocks come in few sizes, so that one that was freed serves many requests: every page up to 16, then eight steps a
+// doubling. The pages that a request did not ask for cost address space, unless they are written to.
+inline constexpr std::uint32_t block_pages_least = base::slot_max / block_page + 1;
+inline constexpr unsigned block_classes = 28;
+constexpr unsigned block_class_of(std::uint32_t pages) {
+    if (pages <= 16) return pages - block_pages_least;
+    return pages <= 32 ? 11 + (pages - 15) / 2 : 19 + (pages - 29) / 4;
+}
+constexpr std::uint32_t pages_of_block_class(unsigned c) {
+    return c < 12 ? c + block_pages_least : c < 20 ? 16 + (c - 11) * 2 : 32 + (c - 19) * 4;
+}
+static_assert(block_class_of(64) == block_classes - 1 && pages_of_block_class(block_classes - 1) == 64);
+static_assert(block_class_of(17) == 12 && pages_of_block_class(12) == 18 && block_class_of(33) == 20 && pages_of_block_class(20) == 36);
+
+constexpr unsigned block_class_for(std::size_t bytes) {
+    return block_class_of(static_cast<std::uint32_t>((bytes + block_page - 1) >> block_page_shift));
+}
 
 // A piece of memory and whether it reads as zero.
 struct piece {
@@ -18,15 +37,14 @@ struct piece {
     bool zero;
 };
 
-// `bytes` at most route::block_max; `align` a power of two, at most a block lane.
-piece allocate_block(std::size_t bytes, std::size_t align);
+piece allocate_block(unsigned block_class);
+// The class whose blocks hold `bytes` and are all aligned to `align`, a power of two; block_classes when there is none.
+unsigned aligned_block_class(std::size_t bytes, std::size_t align);
 // False when no live block starts there.
 bool release_block(void* block, slice_record*);
-// 0 when no live block starts there.
-std::size_t block_bytes(const void* block, slice_record*);
-// Makes a block larger or smaller where it is; false when that cannot be.
-bool resize_block(void* block, slice_record*, std::size_t bytes);
-// Gives free pages in block lanes back until at most `keep` bytes are dirty; returns the bytes given back.
+// Pages of the live block that starts there; 0 when there is none. Takes no lock: the block is the caller's.
+std::uint32_t pages_of_block(const void* block, slice_record*);
+// Gives free blocks back until at most `keep` bytes are dirty; returns the bytes given back.
 std::size_t purge_block_lanes(std::size_t keep);
 // Counts what is live in the block lane that begins at this record.
 void survey_block_lane(const slice_record*, survey_totals&);
@@ -34,7 +52,8 @@ void survey_block_lane(const slice_record*, survey_totals&);
 // More than any ground; keeps the arithmetic in range.
 inline constexpr std::size_t blob_most = std::size_t{1} << 46;
 
-piece allocate_blob(std::size_t bytes, std::size_t align);
+// `cleared`: the program wants zeros.
+piece allocate_blob(std::size_t bytes, std::size_t align, bool cleared);
 bool release_blob(void* blob, slice_record*);
 bool resize_blob(void* blob, slice_record*, std::size_t bytes);
 // Moves the pages of a blob into a new one of `bytes` bytes, without copying; null when that cannot be, and the blob is

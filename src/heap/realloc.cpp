@@ -5,18 +5,28 @@
 #include "heap/heap.hpp"
 #include "heap/large.hpp"
 #include "heap/slot_lane.hpp"
+#include "heap/thread_cache.hpp"
 #include "route/route.hpp"
 
 namespace lanes::heap {
 namespace {
 
-// A block keeps its slot while at least half of the slot stays in use.
+// A block keeps its place while at least half of it stays in use.
 bool stays_in_slot(std::size_t slot_bytes, std::size_t bytes) {
     return bytes <= slot_bytes && (bytes >= slot_bytes / 2 || slot_bytes == base::alignment);
 }
 
+// What a block that outgrew its place is given: it will grow again. Whole pages that are not written to cost nothing, so
+// among those there is room for half as much once more.
+std::size_t with_headroom(std::size_t usable, std::size_t bytes) {
+    if (bytes <= usable || route::by_size(bytes) != route::destination::block_lane) return bytes;
+    std::size_t roomy = usable + usable / 2;
+    if (roomy > route::block_max) roomy = route::block_max;
+    return roomy > bytes ? roomy : bytes;
+}
+
 void* copy_to_new(void* block, std::size_t usable, std::size_t bytes) {
-    void* moved = allocate(bytes);
+    void* moved = allocate(with_headroom(usable, bytes));
     if (moved == nullptr) return bytes <= usable ? block : nullptr;   // it is large enough as it is
     std::memcpy(moved, block, usable < bytes ? usable : bytes);
     release(block);
@@ -43,6 +53,12 @@ void* reallocate(void* block, std::size_t bytes) {
         }
         if (stays_in_slot(base::class_bytes[r->size_class], bytes)) return block;
     }
+    bool in_block_lane = r->kind.load(std::memory_order_relaxed) == slice_kind::block_lane ||
+                         r->kind.load(std::memory_order_relaxed) == slice_kind::block_tail;
+    if (in_block_lane && is_cached_block(block)) {
+        report(error::double_free, block, r);
+        return nullptr;
+    }
     std::size_t usable = usable_bytes(block);
     if (usable == 0) {
         report(error::invalid_free, block, r);
@@ -54,9 +70,7 @@ void* reallocate(void* block, std::size_t bytes) {
             in_place = usable <= base::slot_max && stays_in_slot(usable, bytes);
             break;
         case route::destination::block_lane:
-            if (usable > base::slot_max && r->kind.load(std::memory_order_relaxed) != slice_kind::blob) {
-                in_place = resize_block(block, r, bytes);
-            }
+            in_place = in_block_lane && stays_in_slot(usable, bytes);
             break;
         case route::destination::blob:
             if (r->kind.load(std::memory_order_relaxed) != slice_kind::blob) break;
@@ -67,6 +81,14 @@ void* reallocate(void* block, std::size_t bytes) {
             break;
     }
     return in_place ? block : copy_to_new(block, usable, bytes);
+}
+
+bool size_could_fit(void* block, std::size_t bytes) {
+    std::size_t usable = usable_bytes(block);
+    if (usable == 0 || stays_in_slot(usable, bytes)) return true;
+    if (good_size(bytes) == usable) return true;
+    report(error::size_mismatch, block, ground::find(block), bytes);
+    return false;
 }
 
 }  // namespace lanes::heap

@@ -3,27 +3,23 @@
 
 #include "heap/lane_life.hpp"
 #include "heap/lane_lists.hpp"
+#include "heap/thread_cache.hpp"
 #include "os/os.hpp"
 
 namespace lanes::heap {
 namespace {
 
 constexpr unsigned candidates = 4;   // lanes looked at to find the fullest
+constexpr unsigned lanes_of_hot_class = 4;
+constexpr std::uint32_t looks_least = 64;   // frees between two looks at an active lane
 
 slot* const empty_bin = reinterpret_cast<slot*>(end_bit);
 
 // Why a lane is looked at: its countdown ended, or it came out of a pending list and is no longer queued.
 enum class seen { on_countdown, out_of_pending };
 
-void release_or_keep(thread_heap* heap, slice_record* lane) {
-    lane_list& list = heap->available[lane->size_class];
-    if (lane->state == lane_state::full) {
-        lane->state = lane_state::available;
-        append(list, lane);
-    }
-    // One empty lane a class is kept: a program that frees everything and starts over would open it again at once.
-    if (list.first == list.last) return;
-    unlink(list, lane);
+void release_own(thread_heap* heap, slice_record* lane) {
+    if (lane->state == lane_state::available) unlink(heap->available[lane->size_class], lane);
     disown(heap, lane);
     release_lane(lane);
 }
@@ -45,11 +41,48 @@ void look_at(thread_heap* heap, slice_record* lane, seen how) {
     arm(lane, step);
     bool still_queued = how == seen::on_countdown && before.queued();
     if (live == 0 && !still_queued) {
-        release_or_keep(heap, lane);
+        release_own(heap, lane);
     } else if (roomy && lane->state == lane_state::full) {
         lane->state = lane_state::available;
         append(heap->available[lane->size_class], lane);
     }
+}
+
+// The lane stops being active with so many slots out: what was allocated meanwhile is counted.
+void count_active_out(slice_record* lane, std::uint32_t out) {
+    base::count(base::stats->slots_allocated, std::uint64_t{out} - lane->lane.used);
+    lane->lane.used = static_cast<std::uint16_t>(out);
+}
+
+// Allocations from the active lane are not counted, so when so many slots are out, it cannot be empty before as many frees.
+void expect_empty(slice_record* lane, std::uint32_t out) {
+    lane->shared.looks = 0;
+    arm(lane, out > looks_least ? out : looks_least);
+}
+
+// As many slots of the active lane have been freed as were out: counts its list. Released when it is empty, but for a lane
+// of which only a page was ever used. When it is not, looked at again, ever less often.
+void look_at_active(thread_heap* heap, slice_record* lane) {
+    unsigned c = lane->size_class;
+    settle(lane);
+    std::uint32_t listed = 0;
+    bool sound = walk(heap->bins[c], lane, [&](slot*) { return ++listed, true; });
+    remote_word waiting = remote_of(lane);
+    std::uint32_t gone = slots_touching(lane->lane.purged, lane);
+    std::uint32_t out = lane->lane.carved - gone - listed - waiting.count();
+    bool worthwhile = lane->lane.carved * base::class_bytes[c] > page_share;
+    if (out == 0 && worthwhile && sound && !waiting.queued()) {
+        heap->active[c] = 0;
+        heap->bins[c] = empty_bin;
+        lane->lane.head = &lane->lane.free;
+        count_active_out(lane, waiting.count());   // who is in the remote list counts as out until it is collected
+        lane->state = lane_state::full;
+        release_own(heap, lane);
+        return;
+    }
+    std::uint8_t looks = ++lane->shared.looks;
+    std::uint32_t next = out > listed ? out : listed << (looks < 4 ? 2 * looks : 8);
+    arm(lane, looks == 0xff ? forever : next > looks_least ? next : looks_least);
 }
 
 void activate(thread_heap* heap, unsigned c, slice_record* lane) {
@@ -70,7 +103,7 @@ void activate(thread_heap* heap, unsigned c, slice_record* lane) {
     lane->lane.head = &heap->bins[c];
     lane->state = lane_state::active;
     lane->lane.free = end_of(lane);
-    arm(lane, forever);
+    expect_empty(lane, lane->lane.used);
 }
 
 bool has_uncarved(const slice_record* lane) { return lane->lane.carved < lane->lane.capacity || lane->lane.purged != 0; }
@@ -83,9 +116,7 @@ void deactivate(thread_heap* heap, unsigned c) {
     heap->bins[c] = empty_bin;
     lane->lane.head = &lane->lane.free;
     lane->lane.free = end_of(lane);
-    auto used = static_cast<std::uint16_t>(lane->lane.carved - slots_touching(lane->lane.purged, lane));
-    base::count(base::stats->slots_allocated, std::uint64_t{used} - lane->lane.used);
-    lane->lane.used = used;
+    count_active_out(lane, lane->lane.carved - slots_touching(lane->lane.purged, lane));
     lane->state = lane_state::full;
     arm(lane, 1);
     look_at(heap, lane, seen::on_countdown);
@@ -111,9 +142,25 @@ slice_record* pick(thread_heap* heap, unsigned c) {
     return best;
 }
 
+// Links the slots [from, until) of a lane into a list, in the order of their addresses.
+slot* link_slots(const slice_record* lane, std::uint32_t from, std::uint32_t until) {
+    const std::uint64_t key = link_key;
+    const std::uint32_t bytes = base::class_bytes[lane->size_class];
+    slot* list = end_of(lane);
+    std::byte* at = ground::address_of(lane) + std::size_t{until} * bytes;
+    for (const std::byte* first = ground::address_of(lane) + std::size_t{from} * bytes; at != first;) {
+        at -= bytes;
+        auto s = reinterpret_cast<slot*>(at);
+        set_raw_link(s, reinterpret_cast<std::uint64_t>(list) ^ key);
+        list = s;
+    }
+    return list;
+}
+
 // Puts slots that were never handed out, or whose pages were given back, into the empty bin.
 void carve(thread_heap* heap, unsigned c, slice_record* lane) {
     std::uint32_t bytes = base::class_bytes[c];
+    std::uint32_t out = lane->lane.carved - slots_touching(lane->lane.purged, lane);
     slot* list = end_of(lane);
     if (lane->lane.purged != 0) {
         for (std::uint32_t i = lane->lane.carved; i-- > 0;) {
@@ -129,20 +176,21 @@ void carve(thread_heap* heap, unsigned c, slice_record* lane) {
         std::uint32_t from = lane->lane.carved;
         std::uint32_t until = ((from * bytes / ahead + 1) * ahead + bytes - 1) / bytes;
         if (until > lane->lane.capacity) until = lane->lane.capacity;
-        for (std::uint32_t i = until; i-- > from;) {
-            set_next(slot_at(lane, i), list);
-            list = slot_at(lane, i);
-        }
-        lane->lane.carved = static_cast<std::uint16_t>(until);
+        list = link_slots(lane, from, until);
         // Atomic: threads that free slots of this lane look at it meanwhile. Either value serves for slots that are out.
-        __atomic_store_n(&lane->lane.bound, until * base::bound_step_of(bytes), __ATOMIC_RELAXED);
+        __atomic_store_n(&lane->lane.carved, static_cast<std::uint16_t>(until), __ATOMIC_RELAXED);
+        if (!is_mid_slot_class(c)) lane->lane.bound = until * base::bound_step_of(bytes);
         ground::touch(lane, (until * bytes + page_share - 1) / page_share);
     }
     heap->bins[c] = list;
+    settle(lane);
+    expect_empty(lane, out);   // the bin was empty, so they all are
 }
 
 slice_record* open(thread_heap* heap, unsigned c) {
-    ground::run taken = ground::take(1, ground::touching::as_told);
+    // A class that keeps filling lanes will fill this one too.
+    ground::density dense = heap->lanes[c] >= lanes_of_hot_class ? ground::density::dense : ground::density::unknown;
+    ground::run taken = ground::take(1, ground::touching::as_told, dense);
     if (taken.first == 0) return nullptr;
     slice_record* lane = ground::record_of(taken.first);
     std::uint32_t bytes = base::class_bytes[c];
@@ -223,9 +271,7 @@ bool refill(thread_heap* heap, unsigned c) {
 
 void countdown_over(slice_record* lane) {
     if (lane->state == lane_state::active) {
-        settle(lane);
-        arm(lane, forever);
-        return;
+        return look_at_active(lane->owner.load(std::memory_order_relaxed), lane);
     }
     look_at(lane->owner.load(std::memory_order_relaxed), lane, seen::on_countdown);
 }
@@ -275,6 +321,7 @@ void take_part_in_trim(thread_heap* heap) {
     std::uint32_t now = trims.load(std::memory_order_relaxed);
     if (heap->trims_seen == now) return;
     heap->trims_seen = now;
+    flush_cache(heap);
     purge_holes(heap);
 }
 
@@ -293,9 +340,7 @@ std::size_t purge_holes(thread_heap* heap) {
             lane->state = lane_state::full;
         }
         if (releasable) {
-            if (lane->state == lane_state::available) unlink(heap->available[lane->size_class], lane);
-            disown(heap, lane);
-            release_lane(lane);
+            release_own(heap, lane);
         } else {
             look_at(heap, lane, seen::on_countdown);
         }

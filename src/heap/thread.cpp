@@ -8,6 +8,7 @@
 #include "heap/remote.hpp"
 #include "heap/report.hpp"
 #include "heap/slot_lane.hpp"
+#include "heap/thread_cache.hpp"
 #include "os/os.hpp"
 
 namespace lanes::heap {
@@ -17,6 +18,7 @@ constinit os::mutex late_heap_lock{os::lock_rank::late_heap};
 constinit os::mutex heaps_lock{os::lock_rank::heaps};
 
 constinit std::uint64_t link_key = 0;
+constinit thread_heap* all_heaps = nullptr;
 
 namespace {
 
@@ -64,12 +66,12 @@ thread_heap* take_heap() {
     thread_heap* heap = free_heaps;
     if (heap != nullptr) {
         free_heaps = heap->next_free;
-    } else if (!first_heap_taken) {
-        first_heap_taken = true;
-        heap = &first_heap;
     } else {
-        heap = static_cast<thread_heap*>(ground::heap_memory());
+        heap = first_heap_taken ? static_cast<thread_heap*>(ground::heap_memory()) : &first_heap;
         if (heap == nullptr) return nullptr;
+        first_heap_taken = true;
+        heap->next_made = all_heaps;
+        all_heaps = heap;
     }
     if (++live_heaps > base::value(base::stats->heaps_peak)) {
         base::stats->heaps_peak.store(live_heaps, std::memory_order_relaxed);
@@ -80,6 +82,7 @@ thread_heap* take_heap() {
 void end_of_thread(void* heap_of_thread) {
     if (++rounds_seen <= rounds_put_off && pthread_setspecific(end_key, heap_of_thread) == 0) return;
     auto heap = static_cast<thread_heap*>(heap_of_thread);
+    flush_cache(heap);
     current = const_cast<thread_heap*>(&no_heap);
     ended = true;
     abandon_lanes(heap);

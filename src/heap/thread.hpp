@@ -2,12 +2,16 @@
 #pragma once
 
 #include "heap/heap.hpp"
+#include "heap/locks.hpp"
 
 namespace lanes::heap {
 
 // The calling thread's own heap, made at the first call; null when it has ended, or there is no memory, or lanes is
 // disabled.
 thread_heap* own_heap();
+
+// Under heaps_lock: all heaps that were ever made.
+extern constinit thread_heap* all_heaps;
 
 // Sees to it that the thread's heap is taken back at its end. May allocate, and then comes back here; called on slow paths
 // until it has worked.
@@ -21,6 +25,13 @@ class late_heap_guard {
     ~late_heap_guard();
     thread_heap* heap() const;
 };
+
+// Calls visit(const thread_heap*) for every heap there has been, with or without a thread.
+template <class F>
+void for_each_heap(F&& visit) {
+    os::guard held(heaps_lock);
+    for (const thread_heap* heap = all_heaps; heap != nullptr; heap = heap->next_made) visit(heap);
+}
 
 void before_fork();
 void after_fork_in_parent();

@@ -21,6 +21,8 @@ constexpr option table[] = {
      "free memory that may stay backed by RAM, whatever the process uses"},
     {option_id::purge_share, "LANES_PURGE_SHARE", option_kind::number, 16, 1, 1024, "", "",
      "one part in this many of the live memory may stay backed by RAM when free, if that is more"},
+    {option_id::huge_from_mib, "LANES_HUGE_PAGES", option_kind::number, 16, 0, 1u << 20, "", "MiB",
+     "from this much in use on, new dense memory may be huge pages; 0 never asks for them"},
     {option_id::reserve_gib, "LANES_RESERVE", option_kind::number, 1024, 1, 1024, "", "GiB",
      "address space to reserve at start; below 8 none is reserved, and memory is mapped in pieces as it is needed"},
     {option_id::scavenger_ms, "LANES_SCAVENGER", option_kind::number, 0, 0, 3600'000, "", "ms",

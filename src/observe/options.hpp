@@ -8,7 +8,7 @@
 namespace lanes::observe {
 
 enum class option_id : std::uint8_t {
-    disable, on_error, stats, summary, verbose, strict, purge_budget_kib, purge_share, reserve_gib, scavenger_ms, library,
+    disable, on_error, stats, summary, verbose, strict, purge_budget_kib, purge_share, huge_from_mib, reserve_gib, scavenger_ms, library,
     count
 };
 

@@ -66,6 +66,7 @@ bool start_process(heap::settings& s) {
     s.ground.reserve_bytes = values[option_id::reserve_gib] << 30;
     s.ground.purge_budget_bytes = values[option_id::purge_budget_kib] << 10;
     s.ground.purge_share = values[option_id::purge_share];
+    s.ground.huge_from_bytes = values[option_id::huge_from_mib] << 20;
     s.on_error = static_cast<heap::error_action>(values[option_id::on_error]);
     if (values[option_id::verbose] != 0) {
         os::line line;

@@ -84,6 +84,10 @@ bool purge(void* at, std::size_t bytes) {
     return !failed(call(SYS_madvise, address(at), static_cast<long>(bytes), MADV_DONTNEED));
 }
 
+bool advise_huge(void* at, std::size_t bytes, bool huge) {
+    return !failed(call(SYS_madvise, address(at), static_cast<long>(bytes), huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE));
+}
+
 bool renew(void* at, std::size_t bytes) {
     return !failed(call(SYS_mmap, address(at), static_cast<long>(bytes), PROT_READ | PROT_WRITE,
                         anonymous | MAP_FIXED, -1, 0));

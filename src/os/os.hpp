@@ -29,6 +29,9 @@ bool commit(void* at, std::size_t bytes);
 // Gives the memory behind the pages back; they read as zero afterwards. False if the system refuses.
 bool purge(void* at, std::size_t bytes);
 
+// Says whether the range, whole huge pages of the machine, may be backed by such. False if the system knows none.
+bool advise_huge(void* at, std::size_t bytes, bool huge);
+
 // Replaces the mapping by a fresh zero one that can merge with its neighbours: for pages that were moved in by
 // move_pages. False if the system refuses; then nothing has changed.
 bool renew(void* at, std::size_t bytes);

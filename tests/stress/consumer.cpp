@@ -26,8 +26,9 @@ int main(int argc, char** argv) {
             auto& place = ring[static_cast<std::size_t>(i) % ring_size];
             while (place.load(std::memory_order_acquire) != nullptr) std::this_thread::yield();
             place.store(v, std::memory_order_release);
-            if (i % 4096 == 0) {
-                std::size_t held = base::value(base::stats->slot_lane_bytes) + base::value(base::stats->dirty_bytes);
+            if (i % 512 == 0) {
+                std::size_t held = base::value(base::stats->slot_lane_bytes) + base::value(base::stats->block_lane_bytes) +
+                                   base::value(base::stats->dirty_bytes);
                 if (held > peak.load()) peak = held;
             }
         }

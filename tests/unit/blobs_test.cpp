@@ -37,13 +37,13 @@ class blob_test : public testing::Test {
     std::uint64_t live_before_ = 0;
 };
 
-void* blob(std::size_t bytes) { return allocate_blob(bytes, 1).at; }
+void* blob(std::size_t bytes) { return allocate_blob(bytes, 1, false).at; }
 void free_blob(void* p) { EXPECT_TRUE(release_blob(p, record(p))); }
 
 TEST_F(blob_test, are_whole_pages_aligned_as_asked_and_known_by_their_first_byte_only) {
     for (std::size_t align = 1; align <= 64 * mib; align *= 4) {
         for (std::size_t bytes : {257 * kib, 1 * mib, 3 * mib + 1}) {
-            piece p = allocate_blob(bytes, align);
+            piece p = allocate_blob(bytes, align, false);
             ASSERT_NE(p.at, nullptr);
             EXPECT_EQ(test::number(p.at) % align, 0u);
             std::size_t usable = lanes_usable_size(p.at);
@@ -125,7 +125,7 @@ TEST_F(blob_test, tell_the_truth_about_zeros_after_moves_and_shrinking) {
     for (int step = 0; step < (test::sanitized ? 600 : 3000); ++step) {
         if (live.size() < 12 && random.percent(55)) {
             std::size_t bytes = 257 * kib + random.below(2 * mib);
-            piece p = allocate_blob(bytes, 1);
+            piece p = allocate_blob(bytes, 1, false);
             ASSERT_NE(p.at, nullptr);
             if (p.zero) {
                 ASSERT_TRUE(test::is_zero(p.at, lanes_usable_size(p.at))) << "step " << step;
@@ -171,8 +171,8 @@ TEST_F(blob_test, cleared_memory_is_clear_where_a_moved_blob_left_room) {
 
 TEST_F(blob_test, sizes_beyond_any_memory_are_refused) {
     for (std::size_t bytes : {std::size_t{1} << 46, (std::size_t{1} << 46) + 1, std::size_t{1} << 63, ~std::size_t{0}}) {
-        EXPECT_EQ(allocate_blob(bytes, 1).at, nullptr);
-        EXPECT_EQ(allocate_blob(mib, (bytes >> 1) + 1).at, nullptr);
+        EXPECT_EQ(allocate_blob(bytes, 1, false).at, nullptr);
+        EXPECT_EQ(allocate_blob(mib, (bytes >> 1) + 1, false).at, nullptr);
     }
     void* p = blob(mib);
     test::fill(p, mib, 6);

@@ -1,13 +1,17 @@
-// Block lanes against a naive model, by the heap's own calls.
+// Block lanes against a naive model, by the heap's own calls: equal blocks of a class, each lane for one class.
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <map>
+#include <thread>
 #include <vector>
 
 #include "base/stats_page.hpp"
 #include "ground/state.hpp"
 #include "heap/large.hpp"
+#include "os/os.hpp"
 #include "route/route.hpp"
 #include "tests/unit/support.hpp"
 
@@ -15,8 +19,11 @@ namespace lanes::heap {
 namespace {
 
 slice_record* record(const void* p) { return ground::find(p); }
+slice_record* lane_record_of(const void* p) { return ground::record_of(record(p)->first); }
 std::uintptr_t lane_of(const void* p) { return test::number(ground::address_of(record(p)->first)); }
-std::size_t pages_of_bytes(std::size_t bytes) { return (bytes + block_page - 1) / block_page; }
+std::size_t class_block_bytes(unsigned c) { return pages_of_block_class(c) * block_page; }
+std::uint32_t blocks_per_lane(unsigned c) { return block_lane_pages / pages_of_block_class(c); }
+std::size_t bytes_of(const void* p) { return pages_of_block(p, record(p)) * block_page; }
 
 survey_totals survey_now() {
     survey_totals t;
@@ -26,13 +33,28 @@ survey_totals survey_now() {
 
 // Free pages of block lanes that may hold something, by the records.
 std::size_t dirty_bytes() {
-    std::size_t pages = 0;
+    std::size_t bytes = 0;
     for (slice_index s = 1; s < ground::frontier(); ++s) {
         slice_record* r = ground::record_of(s);
         if (r->kind.load() != slice_kind::block_lane) continue;
-        pages += r->block.dirty.count(0, block_lane_bytes / block_page);
+        auto blocks = static_cast<std::size_t>(std::popcount(r->block.dirty & ~r->block.live.load()));
+        bytes += blocks * class_block_bytes(r->block.block_class);
     }
-    return pages * block_page;
+    return bytes;
+}
+
+// Whether no slice of the lane is said to have less memory behind it than its live blocks need.
+bool memory_is_counted(const void* block) {
+    slice_record* lane = lane_record_of(block);
+    std::uint32_t pages = pages_of_block_class(lane->block.block_class);
+    for (std::uint32_t i = 0; i < blocks_per_lane(lane->block.block_class); ++i) {
+        if ((lane->block.live.load() >> i & 1) == 0) continue;
+        for (std::uint32_t page = i * pages; page < (i + 1) * pages; ++page) {
+            std::uint32_t backed = lane[page / ground::slice_pages].backed;
+            if (backed <= page % ground::slice_pages) return false;
+        }
+    }
+    return true;
 }
 
 class block_test : public testing::Test {
@@ -46,7 +68,7 @@ class block_test : public testing::Test {
 };
 
 struct live_block {
-    std::size_t pages;
+    std::size_t bytes;
     std::size_t filled;
     std::uint64_t seed;
 };
@@ -55,7 +77,48 @@ using live_blocks = std::map<std::uintptr_t, live_block>;
 bool overlaps(const live_blocks& live, std::uintptr_t at, std::size_t bytes) {
     auto next = live.lower_bound(at);
     if (next != live.end() && next->first < at + bytes) return true;
-    return next != live.begin() && std::prev(next)->first + std::prev(next)->second.pages * block_page > at;
+    return next != live.begin() && std::prev(next)->first + std::prev(next)->second.bytes > at;
+}
+
+// Leaves free slices behind of which each has some pages that hold something, as slot lanes do.
+void dirty_some_slices(test::random_source& random) {
+    constexpr std::uint32_t slices = 32;
+    ground::run taken = ground::take(slices, ground::touching::as_told, ground::density::unknown);
+    if (taken.first == 0) return;
+    for (std::uint32_t i = 0; i < slices; ++i) {
+        auto pages = static_cast<std::uint32_t>(random.below(ground::slice_pages + 1));
+        if (random.percent(50) || pages == 0) continue;
+        ground::touch(ground::record_of(taken.first + i), pages);
+        std::memset(ground::address_of(taken.first + i), 0x5a, pages * ground::page_unit);
+    }
+    ground::give(taken.first, slices, ground::touching::as_told);
+}
+
+TEST(block_classes, hold_every_size_and_are_their_own_class) {
+    for (std::size_t bytes = base::slot_max + 1; bytes <= route::block_max; ++bytes) {
+        unsigned c = block_class_for(bytes);
+        ASSERT_LT(c, block_classes);
+        ASSERT_GE(class_block_bytes(c), bytes);
+        ASSERT_TRUE(c == 0 || class_block_bytes(c - 1) < bytes) << bytes << ": a smaller class would do";
+        ASSERT_LT(class_block_bytes(c) - bytes, bytes / 8 + block_page);
+    }
+    for (unsigned c = 0; c < block_classes; ++c) EXPECT_EQ(block_class_of(pages_of_block_class(c)), c);
+}
+
+TEST(block_classes, aligned_ones_are_aligned_at_every_place_of_a_lane) {
+    for (std::size_t align = 32; align <= 4 * base::slice_bytes; align *= 2) {
+        for (std::size_t bytes :
+             {std::size_t{0}, std::size_t{1}, std::size_t{4096}, std::size_t{16 * 1024}, std::size_t{20'000},
+              std::size_t{65'536}, std::size_t{65'537}, std::size_t{200'000}, route::block_max, route::block_max + 1}) {
+            unsigned c = aligned_block_class(bytes, align);
+            if (c == block_classes) {
+                EXPECT_TRUE(bytes > route::block_max || align > base::slice_bytes) << bytes << " aligned to " << align;
+                continue;
+            }
+            EXPECT_GE(class_block_bytes(c), bytes);
+            EXPECT_EQ(class_block_bytes(c) % align, 0u) << bytes << " aligned to " << align;
+        }
+    }
 }
 
 TEST_F(block_test, agree_with_a_naive_model) {
@@ -67,68 +130,58 @@ TEST_F(block_test, agree_with_a_naive_model) {
         return std::next(it, static_cast<long>(random.below(live.size())));
     };
     for (int step = 0; step < (test::sanitized ? 6000 : 30'000); ++step) {
-        unsigned kind = static_cast<unsigned>(random.below(20));
-        if (kind < 9 || live.empty()) {
-            if (live_bytes > std::size_t{24} << 20) kind = 10;
-        }
-        if (kind < 9 || live.empty()) {
-            std::size_t bytes = 1 + random.below(random.percent(70) ? 64 * 1024 : route::block_max);
-            std::size_t align = random.percent(70) ? 1 : std::size_t{16} << random.below(15);
-            piece p = allocate_block(bytes, align);
+        // Waves, so that lanes of all classes fill and empty.
+        unsigned growth = step / 1000 % 2 == 0 ? 12 : 6;
+        auto kind = static_cast<unsigned>(random.below(20));
+        bool room = live_bytes <= std::size_t{24} << 20;
+        if ((kind < growth && room) || live.empty()) {
+            auto c = static_cast<unsigned>(random.below(random.percent(70) ? 6 : block_classes));
+            piece p = allocate_block(c);
             ASSERT_NE(p.at, nullptr);
             auto at = test::number(p.at);
-            std::size_t whole = pages_of_bytes(bytes) * block_page;
-            ASSERT_EQ(at % align, 0u);
-            ASSERT_EQ(at % block_page, 0u);
-            ASSERT_LE(at + whole, lane_of(p.at) + block_lane_bytes);
-            ASSERT_FALSE(overlaps(live, at, whole)) << "step " << step;
-            ASSERT_EQ(block_bytes(p.at, record(p.at)), whole);
+            std::size_t bytes = class_block_bytes(c);
+            ASSERT_EQ((at - lane_of(p.at)) % bytes, 0u);
+            ASSERT_LE(at + bytes, lane_of(p.at) + block_lane_bytes);
+            ASSERT_FALSE(overlaps(live, at, bytes)) << "step " << step;
+            ASSERT_EQ(bytes_of(p.at), bytes);
+            ASSERT_TRUE(memory_is_counted(p.at)) << "step " << step;
             if (p.zero) {
-                ASSERT_TRUE(test::is_zero(p.at, whole)) << "step " << step;
+                ASSERT_TRUE(test::is_zero(p.at, bytes)) << "step " << step;
             }
             std::uint64_t seed = random();
-            std::size_t filled = random.percent(80) ? whole : 0;   // a block that is not written to may come back as dirty too
+            std::size_t filled =
+                random.percent(80) ? bytes : 0;  // a block that is not written to may come back as dirty too
             test::fill(p.at, filled, seed);
-            live[at] = {pages_of_bytes(bytes), filled, seed};
-            live_bytes += whole;
-        } else if (kind < 17) {
+            live[at] = {bytes, filled, seed};
+            live_bytes += bytes;
+        } else if (kind < 19) {
             auto it = any();
             auto at = reinterpret_cast<void*>(it->first);
-            auto [pages, filled, seed] = it->second;
+            auto [bytes, filled, seed] = it->second;
             ASSERT_TRUE(test::holds(at, filled, seed)) << "step " << step;
-            live_bytes -= pages * block_page;
+            ASSERT_EQ(bytes_of(at), bytes);
+            live_bytes -= bytes;
             live.erase(it);
             ASSERT_TRUE(release_block(at, record(at)));
             ASSERT_FALSE(release_block(at, record(at))) << "freed twice without a word";
             std::size_t dirty = dirty_bytes();
             ASSERT_TRUE(dirty < std::size_t{2} << 20 || dirty <= ground::purge_budget()) << dirty << ", step " << step;
-        } else if (kind < 19) {
-            auto it = any();
-            auto at = reinterpret_cast<void*>(it->first);
-            live_block& b = it->second;
-            std::size_t wanted = 1 + random.below(64);
-            auto next = std::next(it);
-            std::uintptr_t limit = lane_of(at) + block_lane_bytes;
-            if (next != live.end() && next->first < limit) limit = next->first;
-            bool room = it->first + wanted * block_page <= limit;
-            ASSERT_EQ(resize_block(at, record(at), wanted * block_page), room) << "step " << step;
-            if (!room) continue;
-            live_bytes += (wanted - b.pages) * block_page;
-            std::size_t kept = std::min(b.filled, wanted * block_page);
-            ASSERT_TRUE(test::holds(at, b.filled, b.seed, kept)) << "step " << step;
-            b = {wanted, wanted * block_page, b.seed + 1};
-            test::fill(at, b.filled, b.seed);
-            ASSERT_EQ(block_bytes(at, record(at)), wanted * block_page);
-        } else if (random.percent(20)) {
+        } else if (random.percent(30)) {
             std::size_t keep = random.below(3) << 19;
             purge_block_lanes(keep);
             ASSERT_LE(dirty_bytes(), keep);
+            for (auto& [at, b] : live) ASSERT_TRUE(memory_is_counted(reinterpret_cast<void*>(at))) << "step " << step;
+        } else if (random.percent(10)) {
+            ground::purge(random.below(2) << 20);
+        } else {
+            dirty_some_slices(random);
         }
         if (step % 256 == 0) {
             survey_totals t = survey_now();
             ASSERT_EQ(t.live_blocks, live.size());
             ASSERT_EQ(t.live_block_bytes, live_bytes);
             ASSERT_EQ(base::value(base::stats->block_live_bytes), live_bytes);
+            ASSERT_EQ(base::value(base::stats->block_lane_bytes), t.block_lane_bytes);
         }
     }
     for (auto& [at, b] : live) {
@@ -138,64 +191,183 @@ TEST_F(block_test, agree_with_a_naive_model) {
     }
 }
 
-TEST_F(block_test, free_neighbours_merge_whatever_the_order) {
-    test::random_source random("free_neighbours_merge");
-    std::vector<void*> small;
-    small.push_back(allocate_block(5 * block_page, 1).at);
-    std::uintptr_t lane = lane_of(small[0]);
-    for (void* p; small.size() < 51; small.push_back(p)) {
-        p = allocate_block(5 * block_page, 1).at;
-        ASSERT_EQ(lane_of(p), lane) << "a second lane was opened while the first had room";
+// What a lane leaves behind is handed out as slices again: what the ground then says is zero must be.
+TEST_F(block_test, what_they_leave_behind_is_zero_where_the_ground_says_so) {
+    test::random_source random("block lanes, zeros");
+    for (int round = 0; round < (test::sanitized ? 40 : 300); ++round) {
+        dirty_some_slices(random);
+        auto c = static_cast<unsigned>(random.below(block_classes));
+        std::vector<void*> blocks;
+        for (std::size_t i = 0; i < 2 * blocks_per_lane(c); ++i) {
+            piece p = allocate_block(c);
+            ASSERT_NE(p.at, nullptr);
+            ASSERT_TRUE(!p.zero || test::is_zero(p.at, class_block_bytes(c))) << "round " << round;
+            if (random.percent(80)) std::memset(p.at, 0xee, class_block_bytes(c));
+            blocks.push_back(p.at);
+        }
+        for (std::size_t i = blocks.size(); i > 1; --i) std::swap(blocks[i - 1], blocks[random.below(i)]);
+        std::size_t purge_at = random.below(2 * blocks.size());
+        for (std::size_t i = 0; i < blocks.size(); ++i) {
+            if (i == purge_at) purge_block_lanes(block_page);  // not all: then empty lanes would be closed
+            ASSERT_TRUE(release_block(blocks[i], record(blocks[i])));
+        }
+        purge_block_lanes(random.percent(50) ? block_page : 0);
+        if (random.percent(50)) purge_block_lanes(0);
+        for (int i = 0; i < 4; ++i) {
+            piece p = allocate_blob(std::size_t{1} << 20, 1, true);
+            ASSERT_TRUE(!p.zero || test::is_zero(p.at, std::size_t{1} << 20)) << "class " << c << ", round " << round;
+            ASSERT_TRUE(release_blob(p.at, record(p.at)));
+            if (random.percent(50)) ground::purge(0);
+        }
     }
-    for (std::size_t i = small.size(); i > 1; --i) std::swap(small[i - 1], small[random.below(i)]);
-    for (std::size_t i = 0; i + 1 < small.size(); ++i) ASSERT_TRUE(release_block(small[i], record(small[i])));
-    // One block of five pages is left: one side of it has at least 125 pages.
-    void* large = allocate_block(64 * block_page, 1).at;
-    EXPECT_EQ(lane_of(large), lane);
-    release_block(small.back(), record(small.back()));
-    release_block(large, record(large));
+}
+
+TEST_F(block_test, fill_a_lane_before_another_is_opened_and_the_fullest_first) {
+    constexpr unsigned c = 0;  // 20 KiB
+    std::vector<void*> blocks;
+    for (std::uint32_t i = 0; i < 3 * blocks_per_lane(c); ++i) blocks.push_back(allocate_block(c).at);
+    EXPECT_EQ(survey_now().block_lanes, 3u);
+    std::uint32_t n = blocks_per_lane(c);
+    // One free place in the third lane, many in the others: it is taken first.
+    void* last = blocks[3 * n - 1];
+    ASSERT_EQ(lane_of(last), lane_of(blocks[2 * n]));
+    for (std::uint32_t i = 0; i < n / 2; ++i) ASSERT_TRUE(release_block(blocks[i], record(blocks[i])));
+    ASSERT_TRUE(release_block(last, record(last)));
+    EXPECT_EQ(allocate_block(c).at, last);
+    for (std::uint32_t i = n / 2; i < 3 * n; ++i) ASSERT_TRUE(release_block(blocks[i], record(blocks[i])));
 }
 
 TEST_F(block_test, inner_addresses_and_free_pages_are_no_blocks) {
-    auto p = static_cast<std::byte*>(allocate_block(4 * block_page, 1).at);
-    for (std::size_t offset : {std::size_t{1}, std::size_t{16}, block_page, 3 * block_page, 4 * block_page, 20 * block_page}) {
-        EXPECT_EQ(block_bytes(p + offset, record(p + offset)), 0u) << offset;
+    auto p = static_cast<std::byte*>(allocate_block(block_class_of(8)).at);
+    for (std::size_t offset :
+         {std::size_t{1}, std::size_t{16}, block_page, 3 * block_page, 8 * block_page, 20 * block_page}) {
+        EXPECT_EQ(pages_of_block(p + offset, record(p + offset)), 0u) << offset;
         EXPECT_FALSE(release_block(p + offset, record(p + offset))) << offset;
-        EXPECT_FALSE(resize_block(p + offset, record(p + offset), block_page)) << offset;
     }
-    EXPECT_EQ(block_bytes(p, record(p)), 4 * block_page);
+    EXPECT_EQ(bytes_of(p), 8 * block_page);
     EXPECT_TRUE(release_block(p, record(p)));
 }
 
-TEST_F(block_test, adjacent_blocks_keep_their_own_sizes) {
-    auto a = static_cast<std::byte*>(allocate_block(3 * block_page, 1).at);
-    auto b = static_cast<std::byte*>(allocate_block(2 * block_page, 1).at);
-    ASSERT_EQ(b, a + 3 * block_page);
-    EXPECT_EQ(block_bytes(a, record(a)), 3 * block_page);
-    EXPECT_EQ(block_bytes(b, record(b)), 2 * block_page);
-    EXPECT_FALSE(resize_block(a, record(a), 4 * block_page));
-    EXPECT_TRUE(release_block(b, record(b)));
-    EXPECT_TRUE(resize_block(a, record(a), 4 * block_page));
-    EXPECT_TRUE(release_block(a, record(a)));
+// 256 pages are 51 blocks of five and one page that is in no block.
+TEST_F(block_test, the_pages_behind_the_last_block_are_no_block) {
+    for (unsigned c = 0; c < block_classes; ++c) {
+        void* p = allocate_block(c).at;
+        auto lane = reinterpret_cast<std::byte*>(lane_of(p));
+        for (std::size_t offset = blocks_per_lane(c) * class_block_bytes(c); offset < block_lane_bytes;
+             offset += block_page) {
+            EXPECT_EQ(pages_of_block(lane + offset, record(lane + offset)), 0u) << "class " << c;
+            EXPECT_FALSE(release_block(lane + offset, record(lane + offset))) << "class " << c;
+        }
+        EXPECT_TRUE(release_block(p, record(p)));
+    }
 }
 
-TEST_F(block_test, emptied_lanes_go_back_to_the_ground_but_for_one) {
-    std::vector<void*> blocks;
-    for (int i = 0; i < 40; ++i) blocks.push_back(allocate_block(64 * block_page, 1).at);
-    EXPECT_EQ(survey_now().block_lanes, 10u);
-    for (void* p : blocks) release_block(p, record(p));
-    EXPECT_LE(survey_now().block_lanes, 1u);
+TEST_F(block_test, emptied_lanes_go_back_to_the_ground_but_for_one_a_class) {
+    for (unsigned c : {block_classes - 1, block_classes - 2}) {
+        std::size_t before = survey_now().block_lanes;
+        std::vector<void*> blocks;
+        for (std::uint32_t i = 0; i < 10 * blocks_per_lane(c); ++i) blocks.push_back(allocate_block(c).at);
+        EXPECT_EQ(survey_now().block_lanes, before + 10);
+        for (void* p : blocks) release_block(p, record(p));
+        EXPECT_LE(survey_now().block_lanes, before + 1);
+    }
 }
 
-TEST_F(block_test, shrinking_keeps_the_budget_of_dirty_memory) {
+TEST_F(block_test, freed_ones_keep_the_budget_of_dirty_memory) {
+    constexpr unsigned c = block_classes - 1;
     std::vector<void*> blocks;
     for (int i = 0; i < 120; ++i) {
-        blocks.push_back(allocate_block(64 * block_page, 1).at);
-        std::memset(blocks.back(), 1, 64 * block_page);
+        blocks.push_back(allocate_block(c).at);
+        std::memset(blocks.back(), 1, class_block_bytes(c));
     }
-    for (void* p : blocks) ASSERT_TRUE(resize_block(p, record(p), 5 * block_page));
+    // One of each lane stays, so that no lane goes back whole.
+    std::vector<void*> kept;
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+        if (i % blocks_per_lane(c) == 0) {
+            kept.push_back(blocks[i]);
+        } else {
+            ASSERT_TRUE(release_block(blocks[i], record(blocks[i])));
+        }
+    }
     EXPECT_LE(dirty_bytes(), ground::purge_budget());
+    for (void* p : kept) {
+        EXPECT_EQ(*static_cast<unsigned char*>(p), 1);
+        release_block(p, record(p));
+    }
+}
+
+// A program that goes through the same blocks round by round, more of them than the budget allows to keep.
+TEST_F(block_test, what_is_wanted_again_soon_after_a_purge_enlarges_the_budget) {
+    constexpr unsigned c = block_classes - 1;
+    trim(0);
+    ASSERT_EQ(ground::state.regret_pages.load(), 0u);
+    std::uint64_t purged_before = base::value(base::stats->purged_bytes);
+    // One of each lane stays, so that the lanes do, and it is they that learn, not the ground.
+    std::vector<void*> anchors, blocks(80);  // 20 MiB
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+        void* p = allocate_block(c).at;
+        (i % blocks_per_lane(c) == 0 ? anchors.push_back(p) : static_cast<void>(blocks[i] = p));
+    }
+    std::erase(blocks, nullptr);
     for (void* p : blocks) release_block(p, record(p));
+    auto round = [&] {
+        for (void*& p : blocks) {
+            p = allocate_block(c).at;
+            std::memset(p, 1, class_block_bytes(c));
+        }
+        for (void* p : blocks) ASSERT_TRUE(release_block(p, record(p)));
+    };
+    blocks.resize(80);  // 20 MiB
+    for (int i = 0; i < 8; ++i) round();
+    EXPECT_GT(ground::state.regret_pages.load(), 0u) << "nothing was learned";
+    EXPECT_GT(base::value(base::stats->purged_bytes), purged_before);
+    std::uint64_t learned_at = base::value(base::stats->purged_bytes);
+    for (int i = 0; i < 8; ++i) round();
+    EXPECT_LT(base::value(base::stats->purged_bytes) - learned_at, 8 * blocks.size() * class_block_bytes(c) / 4)
+        << "the same memory is purged and faulted in again, round by round";
+    for (void* p : anchors) release_block(p, record(p));
+    trim(0);
+    EXPECT_EQ(ground::state.regret_pages.load(), 0u) << "a trim is no reason for regret";
+}
+
+TEST_F(block_test, serve_several_threads_at_once) {
+    constexpr unsigned threads = 4;
+    test::random_source seeds("block lanes, threads");
+    std::vector<std::thread> all;
+    std::array<bool, threads> sound{};
+    for (unsigned t = 0; t < threads; ++t) {
+        all.emplace_back([&sound, t, seed = seeds()] {
+            test::random_source random(seed);
+            struct held {
+                void* at;
+                std::size_t bytes;
+                std::uint64_t seed;
+            };
+            std::vector<held> mine;
+            bool good = true;
+            for (int i = 0; good && i < (test::sanitized ? 1500 : 8000); ++i) {
+                if (mine.size() < 40 && random.percent(60)) {
+                    auto c = static_cast<unsigned>(random.below(8));
+                    piece p = allocate_block(c);
+                    good = p.at != nullptr && bytes_of(p.at) == class_block_bytes(c) &&
+                           (!p.zero || test::is_zero(p.at, class_block_bytes(c)));
+                    if (!good) break;
+                    mine.push_back({p.at, class_block_bytes(c), random()});
+                    test::fill(p.at, mine.back().bytes, mine.back().seed);
+                } else if (!mine.empty()) {
+                    std::swap(mine[random.below(mine.size())], mine.back());
+                    held h = mine.back();
+                    mine.pop_back();
+                    good = test::holds(h.at, h.bytes, h.seed) && release_block(h.at, record(h.at));
+                }
+                if (i % 512 == 0) purge_block_lanes(random.below(4) << 18);
+            }
+            for (held& h : mine) good = good && test::holds(h.at, h.bytes, h.seed) && release_block(h.at, record(h.at));
+            sound[t] = good;
+        });
+    }
+    for (auto& thread : all) thread.join();
+    for (unsigned t = 0; t < threads; ++t) EXPECT_TRUE(sound[t]) << "thread " << t;
 }
 
 }  // namespace

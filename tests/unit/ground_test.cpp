@@ -20,7 +20,7 @@ constexpr std::size_t budget_least = std::size_t{2} << 20;
 
 class ground_test : public testing::Test {
   protected:
-    void SetUp() override { ASSERT_TRUE(start({std::size_t{64} << 30, budget_least, 16})); }
+    void SetUp() override { ASSERT_TRUE(start({std::size_t{64} << 30, budget_least, 16, 0})); }
     void TearDown() override { purge(0); }
 };
 
@@ -90,7 +90,7 @@ TEST_F(ground_test, hands_out_the_lowest_dirty_run_or_else_the_lowest_and_tells_
             auto n = static_cast<std::uint32_t>(1 + (random.percent(60) ? 0 : random.below(random.percent(10) ? 200 : 12)));
             auto align = static_cast<std::uint32_t>(random.percent(70) ? 1 : 1u << random.below(7));
             slice_index expected = lowest_fit(used, n, align);
-            run taken = take(n, touching::all, align);
+            run taken = take(n, touching::all, density::unknown, align);
             ASSERT_EQ(taken.first, expected) << n << " slices aligned to " << align << ", step " << step;
             if (taken.zero) {
                 ASSERT_TRUE(reads_as_zero(taken.first, n)) << "step " << step;
@@ -138,7 +138,7 @@ TEST_F(ground_test, hands_out_the_lowest_dirty_run_or_else_the_lowest_and_tells_
 }
 
 TEST_F(ground_test, purging_everything_leaves_no_dirty_memory) {
-    run a = take(24, touching::all);
+    run a = take(24, touching::all, density::unknown);
     write(a.first, 24);
     give(a.first, 24, touching::all);
     EXPECT_GT(state.dirty_pages, 0u);
@@ -146,7 +146,7 @@ TEST_F(ground_test, purging_everything_leaves_no_dirty_memory) {
     EXPECT_EQ(state.dirty_pages, 0u);
     EXPECT_EQ(base::value(base::stats->dirty_bytes), 0u);
     EXPECT_EQ(purge(0), 0u);
-    run again = take(24, touching::all);
+    run again = take(24, touching::all, density::unknown);
     EXPECT_EQ(again.first, a.first);
     EXPECT_TRUE(again.zero);
     EXPECT_TRUE(reads_as_zero(again.first, 24));
@@ -154,7 +154,7 @@ TEST_F(ground_test, purging_everything_leaves_no_dirty_memory) {
 }
 
 TEST_F(ground_test, purging_keeps_as_much_as_it_is_told_and_takes_the_highest) {
-    run a = take(20, touching::all);
+    run a = take(20, touching::all, density::unknown);
     write(a.first, 20);
     give(a.first, 20, touching::all);
     purge(std::size_t{8} << slice_shift);
@@ -164,7 +164,7 @@ TEST_F(ground_test, purging_keeps_as_much_as_it_is_told_and_takes_the_highest) {
 
 TEST_F(ground_test, a_large_run_given_back_is_purged_to_the_budget_at_once) {
     constexpr std::uint32_t n = 200u << 4;   // 200 MiB
-    run a = take(n, touching::all);
+    run a = take(n, touching::all, density::unknown);
     write(a.first, n);
     give(a.first, n, touching::all);
     EXPECT_LE(state.dirty_pages * page_unit, budget_least);
@@ -175,7 +175,7 @@ TEST_F(ground_test, an_address_outside_has_no_record_and_every_slice_handed_out_
     EXPECT_EQ(find(&local), nullptr);
     EXPECT_EQ(find(nullptr), nullptr);
     EXPECT_EQ(find(reinterpret_cast<void*>(~std::uintptr_t{0})), nullptr);
-    run a = take(3, touching::all);
+    run a = take(3, touching::all, density::unknown);
     for (std::uint32_t i = 0; i < 3; ++i) {
         EXPECT_EQ(find(address_of(a.first + i)), record_of(a.first + i));
         EXPECT_EQ(find(address_of(a.first + i) + slice_bytes - 1), record_of(a.first + i));
@@ -186,10 +186,10 @@ TEST_F(ground_test, an_address_outside_has_no_record_and_every_slice_handed_out_
 
 TEST_F(ground_test, more_than_the_address_space_is_refused_and_nothing_is_lost) {
     std::uint32_t used = state.used_pages;
-    EXPECT_EQ(take(slices_max, touching::all).first, 0u);
-    EXPECT_EQ(take(1, touching::all, 1u << 30).first, 0u);
+    EXPECT_EQ(take(slices_max, touching::all, density::unknown).first, 0u);
+    EXPECT_EQ(take(1, touching::all, density::unknown, 1u << 30).first, 0u);
     EXPECT_EQ(state.used_pages, used);
-    run a = take(1, touching::all);
+    run a = take(1, touching::all, density::unknown);
     EXPECT_NE(a.first, 0u);
     give(a.first, 1, touching::all, true);
 }
@@ -197,7 +197,7 @@ TEST_F(ground_test, more_than_the_address_space_is_refused_and_nothing_is_lost) 
 TEST_F(ground_test, memory_is_counted_as_far_as_it_was_touched) {
     purge(0);
     std::uint32_t used = state.used_pages;
-    run a = take(3, touching::as_told);
+    run a = take(3, touching::as_told, density::unknown);
     ASSERT_TRUE(a.zero);
     EXPECT_EQ(state.used_pages, used);
     touch(record_of(a.first), 5);
@@ -208,7 +208,7 @@ TEST_F(ground_test, memory_is_counted_as_far_as_it_was_touched) {
     give(a.first, 3, touching::as_told);
     EXPECT_EQ(state.used_pages, used);
     EXPECT_EQ(state.dirty_pages, 5 + slice_pages);
-    run b = take(3, touching::all);
+    run b = take(3, touching::all, density::unknown);
     EXPECT_EQ(b.first, a.first);
     EXPECT_FALSE(b.zero);
     EXPECT_EQ(state.dirty_pages, 0u);
@@ -223,7 +223,7 @@ TEST_F(ground_test, the_child_of_a_fork_loses_no_slice_to_a_purge_that_was_under
     std::atomic<bool> stop{false};
     auto churn = [&] {
         while (!stop) {
-            run a = take(64, touching::all);
+            run a = take(64, touching::all, density::unknown);
             write(a.first, 64);
             give(a.first, 64, touching::all);
         }

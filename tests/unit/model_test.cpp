@@ -5,6 +5,7 @@
 #include <map>
 #include <vector>
 
+#include "ground/state.hpp"
 #include "heap/heap.hpp"
 #include "lanes/lanes.h"
 #include "tests/unit/support.hpp"
@@ -115,6 +116,24 @@ constexpr int steps = test::sanitized ? 60'000 : 400'000;
 TEST(model, a_trace_of_all_sizes) { replay("trace of all sizes", steps / 2, std::size_t{4} << 20, 3000); }
 TEST(model, a_trace_of_slots) { replay("trace of slots", steps, 16 * 1024, 20'000); }
 TEST(model, a_trace_of_blocks_and_small_blobs) { replay("trace of blocks", steps / 4, 400 * 1024, 400); }
+
+// The same with huge pages from the first megabyte on, which only programs with more memory in use than these have.
+class model_on_huge_pages : public testing::Test {
+  protected:
+    void SetUp() override {
+        ASSERT_TRUE(start());
+        before_ = ground::state.limits.huge_from_bytes;
+        ground::state.limits.huge_from_bytes = std::size_t{1} << 20;
+    }
+    void TearDown() override { ground::state.limits.huge_from_bytes = before_; }
+
+  private:
+    std::size_t before_ = 0;
+};
+
+TEST_F(model_on_huge_pages, a_trace_of_all_sizes) { replay("trace of all sizes, huge", steps / 4, std::size_t{24} << 20, 3000); }
+TEST_F(model_on_huge_pages, a_trace_of_slots) { replay("trace of slots, huge", steps, 16 * 1024, 20'000); }
+TEST_F(model_on_huge_pages, a_trace_of_blocks_and_small_blobs) { replay("trace of blocks, huge", steps / 4, 400 * 1024, 400); }
 
 }  // namespace
 }  // namespace lanes::heap

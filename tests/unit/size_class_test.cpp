@@ -45,14 +45,11 @@ TEST(size_class, wastes_no_more_than_the_header_says) {
     }
 }
 
-TEST(size_class, aligned_is_the_smallest_whose_every_slot_is_aligned_unless_pages_waste_less) {
+TEST(size_class, aligned_is_the_smallest_whose_every_slot_is_aligned) {
     for (std::size_t align = 16; align <= slot_max; align *= 2) {
         for (std::size_t bytes = 0; bytes <= slot_max + 32; ++bytes) {
             unsigned expected = 1;
             while (expected < class_count && (class_bytes[expected] < bytes || class_bytes[expected] % align != 0)) ++expected;
-            // Above 8 KiB more than a quarter of waste is left to the block lanes.
-            std::size_t wanted = bytes == 0 ? align : (bytes + align - 1) / align * align;
-            if (expected < class_count && wanted > 8192 && class_bytes[expected] - wanted > wanted / 4) expected = class_count;
             ASSERT_EQ(aligned_class_of(bytes, align), expected) << bytes << " aligned to " << align;
         }
     }

@@ -41,6 +41,8 @@ struct target {
     bool at_least = false;
     std::string relative_to;                // empty: an absolute value; an allocator's name, "reference" or "best": a ratio to that one's
     int decimals = 0;
+    bool every_row = false;                 // in a group: not the geometric mean but the worst row is judged
+    bool only_small_footprint = false;      // in a group: over its rows of small footprint
 };
 
 // One command, under every allocator.
@@ -73,6 +75,7 @@ struct allocator_facts {
 struct result {
     std::string date;                       // ISO 8601, UTC
     std::string machine;                    // "x86_64, 2 processors, Linux 6.18, Debian 12"
+    std::string made_by;                    // "lanes bench --runs 7 workloads", as typed; empty if unknown
     std::string lanes_version;
     unsigned rounds = 0;                    // asked for; rows may have finished fewer
     bool warm_up = true;

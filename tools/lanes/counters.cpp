@@ -20,6 +20,7 @@ constexpr counter_info table[] = {
     {"block_live_bytes", &process_stats::block_live_bytes, bytes, "live blocks inside the block lanes"},
     {"blob_bytes", &process_stats::blob_bytes, bytes, "live blobs (large objects)"},
     {"dirty_bytes", &process_stats::dirty_bytes, bytes, "free, but still backed by memory"},
+    {"huge_bytes", &process_stats::huge_bytes, bytes, "address ranges that may be huge pages"},
     {"metadata_bytes", &process_stats::metadata_bytes, bytes, "slice records, heaps, maps"},
     {"peak_bytes", &process_stats::peak_bytes, bytes, "most that lanes, blobs and dirty memory were together"},
     {"slots_allocated", &process_stats::slots_allocated, events, "slots handed to threads"},

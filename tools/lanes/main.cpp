@@ -1,128 +1,260 @@
 // The `lanes` command: reads the command line and calls the subcommand.
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <cstring>
+#include <algorithm>
+#include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "tools/compare/text.hpp"
 #include "tools/lanes/commands.hpp"
 #include "tools/lanes/failure.hpp"
+#include "tools/lanes/help_texts.hpp"
 
 namespace {
 
 using namespace lanes::tool;
+namespace compare = lanes::compare;
 
-constexpr const char* about =
-    "lanes: a memory allocator that programs run on without being changed.\n"
-    "This command starts programs on lanes and shows what it does in them.\n";
+using words = std::vector<std::string>;
 
-constexpr const char* examples =
-    "Examples:\n"
-    "  lanes run --summary -- redis-server     run it on lanes, then say what it used\n"
-    "  lanes run --require -- ./server         the same, but fail (exit code 3) if lanes did not take effect\n"
-    "  lanes doctor python3                    would lanes work there? if not, why not?\n"
-    "  lanes doctor 1234                       is it active in process 1234?\n"
-    "  lanes stats 1234                        the counters of process 1234, with their meaning\n"
-    "  lanes options                           what can be set, and what is set here\n"
-    "\n"
-    "Without this command: LD_PRELOAD=liblanes_malloc.so your-command (with its full path unless it is installed)\n"
-    "To turn lanes off in a program that has it: LANES_DISABLE=1\n";
+// What is typed as `lanes NAME [options] [-- command ...]`.
+struct subcommand {
+    CLI::App* parser = nullptr;
+    std::function<int(const words& command)> start;
+    const char* usage = nullptr;             // how a command goes behind it; none: it takes no command
+    int usage_error = exit_code::bad_input;  // with which it ends when it was typed wrongly
+    bool all_flags = false;                  // no option has a value: the command may begin without "--"
+};
 
-constexpr const char* run_notes =
-    "The library is put in front of LD_PRELOAD; what was there is kept. It is looked for in $LANES_LIB, beside this\n"
-    "command, and where it was installed. Signals are passed on to the command.\n"
-    "\n"
-    "Exit code: that of the command; 128 + n if signal n ended it; 3 if --require was given and the command did not "
-    "run on\n"
-    "lanes; 125 if lanes run itself failed; 126 if the command cannot be run; 127 if there is no such command.\n";
-
-constexpr const char* doctor_notes =
-    "A number is a process, anything else a command, found as the shell finds it; for a script, its interpreter is "
-    "looked\n"
-    "at (for a command with a number as its name, write ./1234).\n"
-    "\n"
-    "Exit code: 0 if lanes is or would be active, 1 if not, 2 if there is no such command or process.\n";
-
-constexpr const char* stats_notes =
-    "A number is a process; anything else is a statistics file, such as LANES_STATS names in a program that `lanes "
-    "run`\n"
-    "started. The process goes on undisturbed. Byte counts in JSON are bytes.\n";
-
-// The index of the command in `lanes run [options] [--] command ...`, and argc if there is none. What follows belongs
-// to the command alone, even where it looks like an option of ours. (All options of `run` are flags; one with a value
-// of its own would have to be known here.)
-int command_start(int argc, char** argv) {
-    for (int i = 2; i < argc; ++i) {
-        if (std::strcmp(argv[i], "--") == 0) return i + 1;
-        if (argv[i][0] != '-') return i;
+class command_line {
+  public:
+    command_line(int argc, char** argv) : typed_(argv, argv + argc) {
+        app_.set_version_flag("--version", "lanes " LANES_VERSION);
+        app_.set_help_flag("-h,--help", "print this help and leave");
+        app_.footer(examples);
+        app_.require_subcommand(1);
+        add_run();
+        add_doctor();
+        add_options();
+        add_stats();
+        add_record();
+        add_compare();
+        add_bench();
     }
-    return argc;
-}
 
-int run_command_line(int argc, char** argv) {
-    CLI::App app(about, "lanes");
-    app.set_version_flag("--version", "lanes " LANES_VERSION);
-    app.set_help_flag("-h,--help", "print this help and leave");
-    app.footer(examples);
-    app.require_subcommand(1);
-
-    run_options options;
-    auto* run_app = app.add_subcommand("run", "run a command on lanes");
-    run_app->add_flag("--summary", options.summary, "when it is over, print what it used to stderr");
-    run_app->add_flag("--require", options.require, "exit code 3 if it did not run on lanes");
-    // Only for the help text: main cuts the command off before this parser sees it.
-    run_app->add_option("command", "the command and its arguments, behind --");
-    run_app->footer(run_notes);
-
-    std::string doctor_subject;
-    auto* doctor_app = app.add_subcommand("doctor", "say whether lanes is or would be active, and why");
-    doctor_app->add_option("command|pid", doctor_subject, "a command or a process id")->required();
-    doctor_app->footer(doctor_notes);
-
-    bool json = false;
-    auto* options_app = app.add_subcommand("options", "list what can be set, with the values in this environment");
-    options_app->add_flag("--json", json, "for programs");
-
-    std::string stats_subject;
-    auto* stats_app = app.add_subcommand("stats", "print the counters of a process or of a statistics file");
-    stats_app->add_option("pid|file", stats_subject, "a process id or a statistics file")->required();
-    stats_app->add_flag("--json", json, "for programs");
-    stats_app->footer(stats_notes);
-
-    bool is_run = argc > 1 && std::strcmp(argv[1], "run") == 0;
-    int start = is_run ? command_start(argc, argv) : argc;
-    std::vector<std::string> command(argv + start, argv + argc);
-    int ours = start;
-    if (is_run && start > 2 && std::strcmp(argv[start - 1], "--") == 0) ours = start - 1;
-
-    try {
-        app.parse(ours, argv);
-    } catch (const CLI::CallForVersion& version) {
-        return app.exit(version);
-    } catch (const CLI::CallForHelp& help) {
-        return app.exit(help);
-    } catch (const CLI::ParseError& error) {
-        throw failure(is_run ? exit_code::run_failed : exit_code::bad_input,
-                      fmt::format("{}; `lanes{} --help` shows how", error.what(), is_run ? " run" : ""));
-    }
-    if (run_app->parsed()) {
-        if (command.empty()) {
-            throw failure(exit_code::run_failed, "no command was given; write it behind: lanes run -- your-command");
+    int run() {
+        const subcommand* wanted = named(typed_.size() > 1 ? typed_[1] : "");
+        bool takes_command = wanted != nullptr && wanted->usage != nullptr;
+        std::size_t cut = takes_command ? command_start(*wanted) : typed_.size();
+        words command(typed_.begin() + static_cast<std::ptrdiff_t>(cut), typed_.end());
+        words ours(typed_.begin() + 1, typed_.end() - static_cast<std::ptrdiff_t>(command.size()));
+        if (takes_command && ours.back() == "--") ours.pop_back();
+        std::reverse(ours.begin(), ours.end());  // as CLI11 wants them
+        try {
+            app_.parse(std::move(ours));
+        } catch (const CLI::CallForVersion& version) {
+            return app_.exit(version);
+        } catch (const CLI::CallForHelp& help) {
+            return app_.exit(help);
+        } catch (const CLI::ParseError& error) {
+            refuse(wanted, error.what(), command.empty());
         }
-        return run(options, command);
+        wanted = named(app_.get_subcommands().front()->get_name());
+        if (wanted->usage != nullptr && command.empty()) {
+            throw failure(wanted->usage_error, fmt::format("no command was given; write it behind: {}", wanted->usage));
+        }
+        return wanted->start(command);
     }
-    if (doctor_app->parsed()) return doctor(doctor_subject);
-    if (options_app->parsed()) return list_options(json);
-    return stats(stats_subject, json);
+
+  private:
+    // The index of the command in `lanes run [options] [--] command ...`, and past the end if there is none. What
+    // follows belongs to the command alone, even where it looks like an option of ours.
+    std::size_t command_start(const subcommand& of) const {
+        for (std::size_t i = 2; i < typed_.size(); ++i) {
+            if (typed_[i] == "--") return i + 1;
+            if (of.all_flags && typed_[i][0] != '-') return i;
+        }
+        return typed_.size();
+    }
+
+    [[noreturn]] static void refuse(const subcommand* wanted, const std::string& why, bool no_command) {
+        std::string name = wanted != nullptr ? " " + wanted->parser->get_name() : "";
+        bool needs_command = wanted != nullptr && wanted->usage != nullptr && no_command;
+        throw failure(wanted != nullptr ? wanted->usage_error : exit_code::bad_input,
+                      fmt::format("{}; `lanes{} --help` shows how{}", why, name,
+                                  needs_command ? " (the command goes behind --)" : ""));
+    }
+
+    const subcommand* named(const std::string& name) const {
+        for (const subcommand& one : subcommands_) {
+            if (one.parser->get_name() == name) return &one;
+        }
+        return nullptr;
+    }
+
+    subcommand& add(const char* name, const char* description, const char* notes) {
+        subcommands_.emplace_back().parser = app_.add_subcommand(name, description);
+        subcommands_.back().parser->footer(notes);
+        return subcommands_.back();
+    }
+
+    // A command behind the options; this parser never sees it, the option is for the help text.
+    static void put_command_behind(subcommand& to, const char* usage) {
+        to.usage = usage;
+        to.parser->add_option("command", "the command and its arguments, behind --");
+    }
+
+    void add_run() {
+        auto options = std::make_shared<run_options>();
+        subcommand& run = add("run", "run a command on lanes", run_notes);
+        run.parser->add_flag("--summary", options->summary, "when it is over, print what it used to stderr");
+        run.parser->add_flag("--require", options->require, "exit code 3 if it did not run on lanes");
+        put_command_behind(run, "lanes run -- your-command");
+        run.usage_error = exit_code::run_failed;
+        run.all_flags = true;
+        run.start = [options](const words& command) { return lanes::tool::run(*options, command); };
+    }
+
+    void add_doctor() {
+        auto subject = std::make_shared<std::string>();
+        subcommand& doctor = add("doctor", "say whether lanes is or would be active, and why", doctor_notes);
+        doctor.parser->add_option("command|pid", *subject, "a command or a process id")->required();
+        doctor.start = [subject](const words&) { return lanes::tool::doctor(*subject); };
+    }
+
+    void add_options() {
+        auto json = std::make_shared<bool>(false);
+        subcommand& options = add("options", "list what can be set, with the values in this environment", "");
+        options.parser->add_flag("--json", *json, "for programs");
+        options.start = [json](const words&) { return list_options(*json); };
+    }
+
+    void add_stats() {
+        auto json = std::make_shared<bool>(false);
+        auto subject = std::make_shared<std::string>();
+        subcommand& stats = add("stats", "print the counters of a process or of a statistics file", stats_notes);
+        stats.parser->add_option("pid|file", *subject, "a process id or a statistics file")->required();
+        stats.parser->add_flag("--json", *json, "for programs");
+        stats.start = [json, subject](const words&) { return lanes::tool::stats(*subject, *json); };
+    }
+
+    void add_record() {
+        auto options = std::make_shared<record_options>();
+        subcommand& record = add("record", "record a command's calls of malloc, to be replayed", record_notes);
+        record.parser->add_option("--trace", options->trace, "the file to write")->required();
+        record.parser
+            ->add_option("--limit", options->limit,
+                         "bytes on disk while recording, for each process, such as 500M (default 1G); what comes then "
+                         "is left out")
+            ->transform(CLI::AsSizeValue(false));
+        record.parser->add_flag("--follow-forks", options->follow_forks, "also the processes that it starts");
+        put_command_behind(record, "lanes record --trace FILE -- your-command");
+        record.usage_error = exit_code::run_failed;
+        record.start = [options](const words& command) { return lanes::tool::record(*options, command); };
+    }
+
+    void add_compare() {
+        auto options = std::make_shared<compare::comparison_options>();
+        auto files = std::make_shared<report_files>();
+        subcommand& compare = add("compare", "measure a command under lanes and under other allocators", compare_notes);
+        add_measuring_options(compare.parser, *options, *files);
+        compare.parser->add_flag("--same-output", options->same_output,
+                                 "an allocator under which it prints something else has failed");
+        compare.parser->add_flag("--ignore-exit-code", options->accept_any_exit_code,
+                                 "the command may end with any exit code");
+        put_command_behind(compare, "lanes compare -- your-command its-arguments");
+        compare.start = [options, files](const words& command) {
+            return compare_allocators(*options, *files, command);
+        };
+    }
+
+    void add_bench() {
+        auto options = std::make_shared<compare::bench_options>();
+        auto actions = std::make_shared<bench_actions>();
+        auto files = std::make_shared<report_files>();
+        subcommand& bench = add("bench", "run the programs that judge lanes, under lanes and its rivals", bench_notes);
+        bench.parser->add_option("suite|row", options->wanted, "which of them; --list names them");
+        add_measuring_options(bench.parser, *options, *files);
+        bench.parser->add_flag("--quick", options->quick,
+                               "short work, one round: shows that it works, its times mean nothing");
+        bench.parser->add_flag("--list", actions->list, "name the suites and their rows");
+        bench.parser->add_flag("--check", actions->check, "exit code 1 if a target is missed");
+        bench.parser->add_option("--suites", options->suites, "a folder with manifests of your own");
+        bench.parser->add_option("--from", actions->from, "show a JSON file of an earlier run instead of measuring");
+        bench.start = [options, actions, files, parser = bench.parser](const words&) {
+            // The short form is for the instrument, not for judging; what the user asks for himself stays.
+            if (options->quick && parser->count("--runs") == 0) options->rounds = 1;
+            if (options->quick && parser->count("--hold") == 0) options->hold_s = 0.1;
+            return lanes::tool::bench(*options, *actions, *files);
+        };
+    }
+
+    void add_measuring_options(CLI::App* to, compare::measuring_options& options, report_files& files) const {
+        options.made_by = compare::command_text(without_folders());
+        to->add_option("--with", options.with,
+                       "what lanes is compared with, with commas (default: those installed of system, mimalloc, "
+                       "jemalloc, tcmalloc)");
+        to->add_flag("--no-lanes", options.no_lanes, "leave lanes out");
+        to->add_option("--reference", options.reference,
+                       "the allocator that ratios are given against (default: mimalloc)");
+        to->add_option("--runs", options.rounds, "rounds that count (default 7; fewer than 6 give no interval)")
+            ->check(CLI::Range(1, 1000));
+        to->add_option("--hold", options.hold_s,
+                       "seconds that a process is held at its end, to see what memory it keeps (default 1; 0: not at "
+                       "all)")
+            ->check(CLI::Range(0.0, 3600.0));
+        to->add_option("--timeout", options.timeout_s,
+                       "seconds that one run may take (default: ten times what the others took, at least 60; in bench, "
+                       "the row's own)")
+            ->check(CLI::Range(0.001, 1e6));
+        to->add_flag("--quiet", options.quiet, "no progress on stderr");
+        to->add_option("--json", files.json, "write all that was measured to this file");
+        to->add_option("--markdown", files.markdown, "write a report to this file");
+        to->add_option("--html", files.html, "write a page to this file");
+    }
+
+    // As typed, but in what is ours every file by its last part: where it lies on this machine is nobody's business.
+    words without_folders() const {
+        words shown = {"lanes"};
+        bool ours = true;
+        for (std::size_t i = 1; i < typed_.size(); ++i) {
+            std::string word = typed_[i];
+            ours = ours && word != "--";
+            for (std::size_t start = 0; ours && start < word.size();) {
+                std::size_t end = std::min(word.find_first_of(",=", start), word.size());
+                std::size_t slash = word.rfind('/', end - 1);
+                std::size_t folders = slash != std::string::npos && slash >= start ? slash + 1 - start : 0;
+                word.erase(start, folders);
+                start = end - folders + 1;
+            }
+            shown.push_back(word);
+        }
+        return shown;
+    }
+
+    CLI::App app_{about, "lanes"};
+    words typed_;
+    std::vector<subcommand> subcommands_;
+};
+
+// A descriptor below 3 that is closed would be the next file that is opened, and a child's input or output then.
+void open_standard_descriptors() {
+    for (int fd = 0; fd <= 2; ++fd) {
+        if (fcntl(fd, F_GETFD) < 0) open("/dev/null", O_RDWR);
+    }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+    open_standard_descriptors();
     std::string name = argc > 1 && argv[1][0] != '-' ? fmt::format("lanes {}", argv[1]) : "lanes";
     try {
-        return run_command_line(argc, argv);
+        return command_line(argc, argv).run();
     } catch (const failure& problem) {
         fmt::print(stderr, "{}: {}\n", name, problem.what());
         return problem.exit_code();

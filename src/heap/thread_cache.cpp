@@ -1,0 +1,117 @@
+// Blocks into and out of a thread's cache.
+#include "heap/thread_cache.hpp"
+
+#include "heap/fast_path.hpp"
+#include "heap/remote.hpp"
+#include "heap/slot_lane.hpp"
+#include "heap/thread.hpp"
+
+namespace lanes::heap {
+namespace {
+
+bool looks_free(const slot* s) { return same_lane(next_of(s), s); }
+
+void give_back(slot* s) {
+    if (next_of(s) != cached_mark_of(s)) report_cached_damage(s);
+    slice_record* r = ground::find(s);
+    if (r->kind.load(std::memory_order_relaxed) != slice_kind::slot_lane) {
+        release_block(s, r);
+    } else if (r->owner.load(std::memory_order_relaxed) == current) {
+        put_back(s, r);
+    } else {
+        release_remote(s, r);
+    }
+}
+
+// Gives the blocks of a class back that have been there longest, all but `keep`.
+void shrink(thread_cache* cache, unsigned c, unsigned keep) {
+    unsigned count = cache->count[c];
+    if (count <= keep) return;
+    unsigned gone = count - keep;
+    // Out of the cache before they are given back: what follows may look for them here.
+    slot* leaving[cache_depth];
+    for (unsigned i = 0; i < gone; ++i) leaving[i] = cache->blocks[c][i];
+    for (unsigned i = 0; i < keep; ++i) cache->blocks[c][i] = cache->blocks[c][i + gone];
+    __atomic_store_n(&cache->count[c], static_cast<std::uint8_t>(keep), __ATOMIC_RELAXED);
+    cache->bytes -= gone * cache_class_bytes[c];
+    for (unsigned i = 0; i < gone; ++i) give_back(leaving[i]);
+}
+
+// Makes a cache for the thread, or room in it; null when the thread can have none.
+[[gnu::noinline]] thread_cache* make_room(unsigned c) {
+    thread_heap* heap = current;
+    if (heap == &no_heap) {
+        // Slots have a way of their own for threads that only free; blocks would take the lock each time.
+        if (c < mid_slot_classes || (heap = own_heap()) == nullptr) return nullptr;
+        register_thread();
+    }
+    if (heap->cache == nullptr) {
+        void* memory = ground::heap_memory();
+        if (memory == nullptr) return nullptr;
+        __atomic_store_n(&heap->cache, static_cast<thread_cache*>(memory), __ATOMIC_RELEASE);
+    }
+    thread_cache* cache = heap->cache;
+    if (cache->count[c] == cache_most[c]) shrink(cache, c, cache_most[c] / 2);
+    if (cache->bytes + cache_class_bytes[c] > cached_bytes_most) {
+        for (unsigned i = 0; i < cache_classes; ++i) shrink(cache, i, cache->count[i] / 2);
+    }
+    return cache;
+}
+
+// False when this thread can have no cache.
+[[gnu::always_inline]] inline bool put_cached(slot* s, unsigned c) {
+    thread_cache* cache = current->cache;
+    if (__builtin_expect(cache == nullptr || cache->count[c] == cache_most[c] ||
+                             cache->bytes + cache_class_bytes[c] > cached_bytes_most, 0)) {
+        cache = make_room(c);
+        if (cache == nullptr) return false;
+    }
+    set_next(s, cached_mark_of(s));
+    unsigned count = cache->count[c];
+    cache->blocks[c][count] = s;
+    __atomic_store_n(&cache->count[c], static_cast<std::uint8_t>(count + 1), __ATOMIC_RELAXED);
+    cache->bytes += cache_class_bytes[c];
+    return true;
+}
+
+}  // namespace
+
+void report_cached_damage(const slot* s) { report(error::damaged_link, s, ground::find(s)); }
+
+void release_mid_slot(void* block, slice_record* lane) {
+    if (!is_carved_slot(block, lane)) return report(error::invalid_free, block, lane);
+    auto freed = static_cast<slot*>(block);
+    if (looks_free(freed) && in_free_list(freed, lane)) return report(error::double_free, block, lane);
+    if (put_cached(freed, cache_class_of_slot(lane->size_class))) return;
+    release_remote(freed, lane);
+}
+
+void release_cached_block(void* block, slice_record* r) {
+    std::uint32_t pages = pages_of_block(block, r);
+    if (pages == 0) return report(error::invalid_free, block, r);
+    if (is_cached_block(block)) return report(error::double_free, block, r);
+    if (put_cached(static_cast<slot*>(block), mid_slot_classes + block_class_of(pages))) return;
+    if (!release_block(block, r)) report(error::invalid_free, block, r);
+}
+
+bool is_cached_block(const void* block) { return looks_free(static_cast<const slot*>(block)) && is_cached(block); }
+
+[[gnu::no_sanitize("thread")]] bool is_cached(const void* block) {
+    bool found = false;
+    for_each_heap([&](const thread_heap* heap) {
+        const thread_cache* cache = __atomic_load_n(&heap->cache, __ATOMIC_ACQUIRE);
+        if (cache == nullptr) return;
+        for (unsigned c = 0; c < cache_classes; ++c) {
+            unsigned count = cache->count[c];
+            for (unsigned i = 0; i < count && i < cache_depth; ++i) found |= cache->blocks[c][i] == block;
+        }
+    });
+    return found;
+}
+
+void flush_cache(thread_heap* heap) {
+    if (heap->cache == nullptr) return;
+    for (unsigned c = 0; c < cache_classes; ++c) shrink(heap->cache, c, 0);
+}
+
+}  // namespace lanes::heap

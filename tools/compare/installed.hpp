@@ -1,0 +1,34 @@
+// Which shared libraries this machine has, where they lie, and what version they are.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lanes::compare {
+
+class installed_libraries {
+  public:
+    // Asks the linker's cache (ldconfig -p) and looks through the usual folders; only files for this machine count.
+    installed_libraries();
+
+    // Of the libraries whose name is `stem` or begins with `stem` and a dot ("libmimalloc.so"), the file of the highest
+    // version; empty if there is none.
+    std::string newest(std::string_view stem) const;
+
+    // The file that the loader takes for a name in a NEEDED entry; empty if there is none.
+    std::string file_of(const std::string& soname) const;
+
+  private:
+    std::map<std::string, std::string, std::less<>> files_;  // name -> path
+};
+
+// "2.0.9": of the Debian package that brought the file, else from the end of the file's real name; empty if neither
+// tells.
+std::string version_of_library(const std::string& path);
+
+// The name of the other allocator that the program, or a library that it needs, links ("jemalloc"); empty if none does.
+std::string linked_allocator(const std::string& executable, const installed_libraries& libraries);
+
+}  // namespace lanes::compare

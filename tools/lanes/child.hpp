@@ -1,0 +1,34 @@
+// A command that is started with an environment of ours, gets the signals that we get, and is waited for.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace lanes::tool {
+
+// The texts as the C library wants them, ended by a null pointer; valid while `strings` is.
+std::vector<char*> pointers_to(const std::vector<std::string>& strings);
+
+std::vector<std::string> current_environment();
+
+// Of a list of "NAME=value"; replaces what was there.
+void set_variable(std::vector<std::string>& environment, std::string_view name, const std::string& value);
+
+struct ended_child {
+    pid_t pid = 0;
+    int status = 0;  // as waitpid gives it
+};
+
+// Runs the file `path` to its end; passes signals on meanwhile. Throws failure(not_runnable) when it cannot be started.
+ended_child run_child(const std::string& path, const std::vector<std::string>& command,
+                      const std::vector<std::string>& environment);
+
+std::string outcome_text(int status);  // "exit code 0", "killed by signal 9 (Killed)"
+
+// What a shell would end with: the exit code, or 128 and the signal.
+int exit_code_of(int status);
+
+}  // namespace lanes::tool
