@@ -105,6 +105,9 @@ bool extend(slice_index first, std::uint32_t slices, std::uint32_t wanted, bool&
 inline constexpr std::size_t heap_bytes = 8192;
 void* heap_memory();
 
+// Bytes behind slices in use, about; read without a lock.
+std::size_t used_bytes();
+
 // Bytes of free memory that may stay dirty now.
 std::size_t purge_budget();
 

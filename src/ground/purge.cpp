@@ -149,6 +149,8 @@ bool purge_inside(void* at, std::size_t bytes) {
     return os::purge(at, bytes);
 }
 
+std::size_t used_bytes() { return std::size_t{state.used_pages.load(std::memory_order_relaxed)} * page_unit; }
+
 std::size_t purge_budget() { return budget_pages() * page_unit; }
 
 std::size_t purge(std::size_t keep) {

@@ -145,7 +145,10 @@ piece take_block(slice_record* lane) {
     if (free_of(lane) == 0) list_out(lane);
     base::count_locked(base::stats->block_live_bytes, pages * block_page);
     base::count_locked(base::stats->blocks_allocated);
-    return {address_of(lane, number), zero};
+    std::byte* block = address_of(lane, number);
+    // What is left of a cache's mark, or of a slot's link: it must not look cached, nor tell the key.
+    if (!zero) set_raw_link(reinterpret_cast<slot*>(block), 0);
+    return {block, zero};
 }
 
 // Gives the free blocks of a lane back to the system; returns the bytes.

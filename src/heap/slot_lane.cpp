@@ -10,7 +10,7 @@ namespace lanes::heap {
 namespace {
 
 constexpr unsigned candidates = 4;   // lanes looked at to find the fullest
-constexpr unsigned lanes_of_hot_class = 4;
+constexpr unsigned lanes_of_hot_class = 2;
 constexpr std::uint32_t looks_least = 64;   // frees between two looks at an active lane
 
 slot* const empty_bin = reinterpret_cast<slot*>(end_bit);

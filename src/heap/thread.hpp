@@ -13,6 +13,9 @@ thread_heap* own_heap();
 // Under heaps_lock: all heaps that were ever made.
 extern constinit thread_heap* all_heaps;
 
+// Threads with a heap, at least one.
+std::size_t threads_now();
+
 // Sees to it that the thread's heap is taken back at its end. May allocate, and then comes back here; called on slow paths
 // until it has worked.
 void register_thread();

@@ -37,6 +37,11 @@ void shrink(thread_cache* cache, unsigned c, unsigned keep) {
     for (unsigned i = 0; i < gone; ++i) give_back(leaving[i]);
 }
 
+std::uint32_t limit_now() {
+    std::size_t share = ground::used_bytes() / 8 / threads_now();
+    return share < cached_bytes_least ? cached_bytes_least : share > cached_bytes_most ? cached_bytes_most : static_cast<std::uint32_t>(share);
+}
+
 // Makes a cache for the thread, or room in it; null when the thread can have none.
 [[gnu::noinline]] thread_cache* make_room(unsigned c) {
     thread_heap* heap = current;
@@ -52,7 +57,8 @@ void shrink(thread_cache* cache, unsigned c, unsigned keep) {
     }
     thread_cache* cache = heap->cache;
     if (cache->count[c] == cache_most[c]) shrink(cache, c, cache_most[c] / 2);
-    if (cache->bytes + cache_class_bytes[c] > cached_bytes_most) {
+    if (cache->bytes + cache_class_bytes[c] > cache->limit) cache->limit = limit_now();
+    if (cache->bytes + cache_class_bytes[c] > cache->limit) {
         for (unsigned i = 0; i < cache_classes; ++i) shrink(cache, i, cache->count[i] / 2);
     }
     return cache;
@@ -62,7 +68,7 @@ void shrink(thread_cache* cache, unsigned c, unsigned keep) {
 [[gnu::always_inline]] inline bool put_cached(slot* s, unsigned c) {
     thread_cache* cache = current->cache;
     if (__builtin_expect(cache == nullptr || cache->count[c] == cache_most[c] ||
-                             cache->bytes + cache_class_bytes[c] > cached_bytes_most, 0)) {
+                             cache->bytes + cache_class_bytes[c] > cache->limit, 0)) {
         cache = make_room(c);
         if (cache == nullptr) return false;
     }

@@ -19,11 +19,14 @@ namespace lanes::heap {
 inline constexpr unsigned mid_slot_classes = class_count - base::small_classes;
 inline constexpr unsigned cache_classes = mid_slot_classes + block_classes;
 inline constexpr unsigned cache_depth = 16;
-inline constexpr std::uint32_t cached_class_bytes_most = 512 * 1024;
-inline constexpr std::uint32_t cached_bytes_most = 1024 * 1024;
+inline constexpr std::uint32_t cached_class_bytes_most = 1024 * 1024;
+// Of all classes together: a thread's part of an eighth of what is in use, within these bounds.
+inline constexpr std::uint32_t cached_bytes_least = 1024 * 1024;
+inline constexpr std::uint32_t cached_bytes_most = 4 * 1024 * 1024;
 
 struct thread_cache {
     std::uint32_t bytes;                    // of all blocks in it
+    std::uint32_t limit;                    // of bytes, as of when it was last reached
     std::uint8_t count[cache_classes];      // read by other threads in a survey
     slot* blocks[cache_classes][cache_depth];
 };

@@ -15,12 +15,14 @@ bool aligned_to(const void* block, std::size_t alignment) {
 constexpr std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 
 // Eight classes a doubling waste at most an eighth, blocks above 8 KiB may be cut to whole pages instead; 16 bytes are the
-// smallest step.
+// smallest step. Aligned to more than 16 bytes, what is larger than 8 KiB may be the 16 KiB that a quarter of a slice is:
+// whole pages begin above that.
 constexpr std::size_t most_usable(std::size_t alignment, std::size_t size) {
     std::size_t unit = alignment < 16 ? 16 : alignment;
     std::size_t exact = round_up(size == 0 ? 1 : size, unit);
     // Between 8 and 16 KiB a slice is cut into 7, 6, 5 or 4 slots.
     std::size_t by_eighths = exact + exact / (exact > 8192 && exact <= 16384 ? 4 : 8) + 16, by_pages = round_up(exact, 4096);
+    if (exact > 8192 && exact <= 16384 && unit > 16) return 16384;
     return exact > 8192 && by_pages > by_eighths ? by_pages : by_eighths;
 }
 

@@ -21,7 +21,7 @@
 namespace {
 
 constexpr int exit_handed_out_twice = 3;
-constexpr std::size_t small = 64, mid = 24 * 1024, mid_pages = 100 * 1024, large = 8 << 20;
+constexpr std::size_t small = 64, medium = 5000, mid = 24 * 1024, mid_pages = 100 * 1024, large = 8 << 20;
 
 // Calls through volatile pointers: the compiler must not know what they do.
 void* (*volatile take)(std::size_t) = malloc;
@@ -58,7 +58,7 @@ void consume(std::size_t size, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) give(blocks[i]);
 }
 
-std::size_t how_many(std::size_t size) { return size <= 1024 ? 20000 : size <= mid_pages ? 300 : 6; }
+std::size_t how_many(std::size_t size) { return size <= 1024 ? 20000 : size <= medium ? 4000 : size <= mid_pages ? 300 : 6; }
 
 // --- double free ----------------------------------------------------------------------------------------------------
 
@@ -322,13 +322,23 @@ void overflow_into_a_free_neighbour() {
     _exit(7);
 }
 
+// What was freed last lies in the thread's cache and is the next to be handed out.
+template <std::size_t size, unsigned char value>
+void first_8_bytes_of_a_cached_block_written_after_free() {
+    give(take(small));   // the thread has a heap, and so a cache
+    void* p = announce(take(size));
+    give(p);
+    memset(p, value, 8);
+    consume(size, how_many(size));
+}
+
 struct attack {
     const char* name;
     void (*run)();
 };
 
-#define OF_SIZES(name) {#name " small", name<small>}, {#name " 1000", name<1000>}, {#name " mid", name<mid>}, \
-                       {#name " pages", name<mid_pages>}, {#name " large", name<large>}
+#define OF_SIZES(name) {#name " small", name<small>}, {#name " 1000", name<1000>}, {#name " medium", name<medium>}, \
+                       {#name " mid", name<mid>}, {#name " pages", name<mid_pages>}, {#name " large", name<large>}
 #define OF_SLOTS(name) {#name " 16", name<16>}, {#name " small", name<small>}, {#name " 1000", name<1000>}
 
 constexpr attack attacks[] = {
@@ -351,6 +361,8 @@ constexpr attack attacks[] = {
     {"free_of_the_interior small+8", free_of_the_interior<small, 8>},
     {"free_of_the_interior small+1", free_of_the_interior<small, 1>},
     {"free_of_the_interior 1000+512", free_of_the_interior<1000, 512>},
+    {"free_of_the_interior medium+16", free_of_the_interior<medium, 16>},
+    {"free_of_the_interior medium+2500", free_of_the_interior<medium, 2500>},
     {"free_of_the_interior mid+64", free_of_the_interior<mid, 64>},
     {"free_of_the_interior mid+8", free_of_the_interior<mid, 8>},
     {"free_of_the_interior mid+4096", free_of_the_interior<mid, 4096>},
@@ -371,6 +383,7 @@ constexpr attack attacks[] = {
     {"free_of_a_slot_never_given_out", free_of_a_slot_never_given_out},
     {"sized_delete_with_another_size 64/640", sized_delete_with_another_size<64, 640>},
     {"sized_delete_with_another_size 640/64", sized_delete_with_another_size<640, 64>},
+    {"sized_delete_with_another_size 5000/64", sized_delete_with_another_size<medium, 64>},
     {"sized_delete_with_another_size 64/30000", sized_delete_with_another_size<64, 30000>},
     {"sized_delete_with_another_size 100000/64", sized_delete_with_another_size<100000, 64>},
     {"sized_delete_with_another_size 8MiB/64", sized_delete_with_another_size<large, 64>},
@@ -381,6 +394,11 @@ constexpr attack attacks[] = {
     {"first_8_bytes_written_after_free 1000/41", first_8_bytes_written_after_free<1000, 0x41>},
     {"first_8_bytes_written_after_free small/0", first_8_bytes_written_after_free<small, 0>},
     {"first_8_bytes_written_after_free small/FF", first_8_bytes_written_after_free<small, 0xFF>},
+    {"first_8_bytes_written_after_free medium/41", first_8_bytes_written_after_free<medium, 0x41>},
+    {"first_8_bytes_of_a_cached_block_written_after_free medium/41", first_8_bytes_of_a_cached_block_written_after_free<medium, 0x41>},
+    {"first_8_bytes_of_a_cached_block_written_after_free medium/0", first_8_bytes_of_a_cached_block_written_after_free<medium, 0>},
+    {"first_8_bytes_of_a_cached_block_written_after_free mid/41", first_8_bytes_of_a_cached_block_written_after_free<mid, 0x41>},
+    {"first_8_bytes_of_a_cached_block_written_after_free pages/0", first_8_bytes_of_a_cached_block_written_after_free<mid_pages, 0>},
     OF_SLOTS(lowest_byte_written_after_free),
     OF_SLOTS(one_bit_flipped_after_free),
     OF_SLOTS(overflow_into_a_free_neighbour),

@@ -455,6 +455,8 @@ TEST_F(huge_test, blobs_grow_by_realloc_across_huge_and_small_regions_and_keep_e
         std::uint64_t seed;
     };
     std::vector<held> live;
+    live.push_back({lanes_malloc(20 * mib), 20 * mib, random()});
+    test::fill(live[0].at, live[0].bytes, live[0].seed);
     for (int step = 0; step < (test::sanitized ? 200 : 1000); ++step) {
         unsigned kind = static_cast<unsigned>(random.below(10));
         if (live.empty() || (kind < 4 && live.size() < 10)) {

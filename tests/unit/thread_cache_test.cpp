@@ -282,6 +282,24 @@ TEST_F(thread_cache_test, what_it_holds_is_not_live) {
     });
 }
 
+// The mark of a cached block is its slice and the process's key: neither a program nor the next free may take it for
+// one.
+TEST_F(thread_cache_test, what_comes_from_a_lane_again_does_not_look_cached) {
+    for (std::size_t bytes : some_sizes) {
+        in_fresh_thread([=] {
+            std::vector<void*> blocks(40);
+            for (int round = 0; round < 3; ++round) {
+                for (void*& p : blocks) {
+                    p = lanes_malloc(bytes);
+                    ASSERT_NE(next_of(static_cast<slot*>(p)), cached_mark_of(static_cast<slot*>(p))) << bytes;
+                }
+                for (void* p : blocks) lanes_free(p);
+                if (round == 1) flush_cache(current);
+            }
+        });
+    }
+}
+
 TEST_F(thread_cache_test, trim_gives_all_of_it_back) {
     in_fresh_thread([] {
         for (int round = 0; round < 3; ++round) {

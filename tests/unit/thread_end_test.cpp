@@ -78,5 +78,34 @@ TEST(thread_end, a_thread_that_first_allocates_in_a_destructor_ends_its_heap_too
     lanes_free(block);
 }
 
+// A heap that it was given for that would never be taken back, nor what lies in its cache.
+TEST(thread_end, a_thread_whose_only_call_is_a_free_in_the_last_round_keeps_nothing) {
+#if defined(__SANITIZE_THREAD__)
+    GTEST_SKIP() << "ThreadSanitizer's runtime ends before the last round of destructors";
+#endif
+    static pthread_key_t key;
+    static void* handed_over;
+    ASSERT_TRUE(start());
+    lanes_free(lanes_malloc(10));   // the heap's own key is older, so its destructor runs first
+    auto free_in_the_last_round = [](void* round) {
+        auto n = reinterpret_cast<std::uintptr_t>(round);
+        if (n < 4) {
+            pthread_setspecific(key, reinterpret_cast<void*>(n + 1));
+        } else {
+            lanes_free(handed_over);
+        }
+    };
+    ASSERT_EQ(pthread_key_create(&key, free_in_the_last_round), 0);
+    for (std::size_t bytes : {100, 5000, 100'000, 1'000'000}) {
+        std::uint64_t heaps = base::value(base::stats->threads_started) - base::value(base::stats->threads_ended);
+        std::uint64_t blocks = base::value(base::stats->block_live_bytes);
+        handed_over = lanes_malloc(bytes);
+        test::in_new_thread([] { pthread_setspecific(key, reinterpret_cast<void*>(1)); });
+        EXPECT_EQ(base::value(base::stats->threads_started) - base::value(base::stats->threads_ended), heaps) << bytes;
+        EXPECT_EQ(base::value(base::stats->block_live_bytes), blocks) << bytes;
+    }
+    pthread_key_delete(key);
+}
+
 }  // namespace
 }  // namespace lanes::heap
