@@ -77,6 +77,9 @@ run take_with_room(std::uint32_t slices, std::uint32_t spare);
 // Purges pages of slices in use: [at, at + bytes), whole pages of the machine. False if the system refuses.
 bool purge_inside(void* at, std::size_t bytes);
 
+// Whether any of the slices lies in a huge region: then also what was never touched may have memory behind it.
+bool in_huge(slice_index first, std::uint32_t slices);
+
 // For who keeps to the purge budget inside slices: so many pages were purged for it, so many of those are wanted again.
 // The budget learns from both.
 void note_purged(std::uint32_t pages);

@@ -139,6 +139,11 @@ std::uint32_t purge_down_to(std::uint32_t keep) {
     return purged;
 }
 
+bool in_huge(slice_index first, std::uint32_t slices) {
+    os::guard held(state.lock);
+    return end_of_huge_in(first, first + slices) != 0;
+}
+
 bool purge_inside(void* at, std::size_t bytes) {
     {
         os::guard held(state.lock);

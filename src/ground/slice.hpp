@@ -67,6 +67,7 @@ struct block_lane_fields {
     std::uint16_t purged;         // free pages that were given back and not used since, at most
     std::uint8_t block_class;     // heap/large.hpp
     std::uint8_t used;            // bits in live
+    bool in_huge;                 // what was never touched may have memory behind it, as part of a huge page
 };
 
 struct bump_lane_fields {

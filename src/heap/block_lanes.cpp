@@ -68,6 +68,7 @@ slice_record* open_lane(unsigned c) {
     lane->block.block_class = static_cast<std::uint8_t>(c);
     lane->block.used = 0;
     lane->block.purged = 0;
+    lane->block.in_huge = ground::in_huge(taken.first, block_lane_slices);
     lane->first = taken.first;
     lane->size_class = no_class;
     lane->block.dirty = taken.zero ? 0 : all_of(lane);
@@ -151,23 +152,29 @@ piece take_block(slice_record* lane) {
     return {block, zero};
 }
 
-// Gives the free blocks of a lane back to the system; returns the bytes.
-std::size_t purge_lane(slice_record* lane) {
+// Gives the free blocks of a lane back to the system; returns the bytes that were dirty. `all`: also those that were never
+// written to but have memory as parts of a huge page.
+std::size_t purge_lane(slice_record* lane, bool all) {
     std::size_t given = 0;
     std::uint32_t pages = pages_of(lane);
     std::size_t whole = os::page_bytes() / block_page;   // 1, unless the machine's pages are larger
-    for (std::uint64_t left = free_of(lane) & lane->block.dirty; left != 0;) {
+    std::uint64_t left = free_of(lane);
+    if (!all || !lane->block.in_huge) left &= lane->block.dirty;
+    if (all && left != 0) lane->block.in_huge = false;   // purging makes its region small
+    while (left != 0) {
         auto number = static_cast<std::uint32_t>(std::countr_zero(left));
         auto n = static_cast<std::uint32_t>(std::countr_one(left >> number));
-        left &= ~((bit_of(n) - 1) << number);
+        std::uint64_t these = (bit_of(n) - 1) << number;
+        left &= ~these;
         // What lies behind the last block may hold something of an earlier user.
         std::uint32_t first = number * pages, end = number + n == blocks_of(lane) ? block_lane_pages : (number + n) * pages;
         if (first % whole != 0 || end % whole != 0) continue;
         if (!ground::purge_inside(address_of(lane, number), (end - first) * block_page)) continue;
-        lane->block.dirty &= ~((bit_of(n) - 1) << number);
+        std::size_t dirty = std::popcount(lane->block.dirty & these) * pages;
+        lane->block.dirty &= ~these;
         untouch(lane, first, end);
-        dirty_pages -= n * pages;
-        given += std::size_t{n} * pages * block_page;
+        dirty_pages -= dirty;
+        given += dirty * block_page;
     }
     base::count(base::stats->purged_bytes, given);
     return given;
@@ -178,9 +185,9 @@ std::size_t purge_to(std::size_t keep) {
     std::size_t given = 0;
     for (unsigned i = 0; i < block_classes; ++i, purge_from = (purge_from + 1) % block_classes) {
         for (slice_index s = roomy[purge_from].last; s != 0; s = ground::record_of(s)->block.previous) {
-            if (dirty_pages * block_page <= keep) return given;
+            if (keep > 0 && dirty_pages * block_page <= keep) return given;
             slice_record* lane = ground::record_of(s);
-            std::size_t here = purge_lane(lane);
+            std::size_t here = purge_lane(lane, keep == 0);
             given += here;
             // A trim was not our idea, so nothing is learned from it.
             lane->block.purged = keep == 0 ? 0 : static_cast<std::uint16_t>(lane->block.purged + here / block_page);

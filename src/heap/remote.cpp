@@ -11,10 +11,6 @@
 namespace lanes::heap {
 namespace {
 
-// A thread may free a few blocks at its very end, when a heap would not be taken back any more.
-constexpr std::uint8_t frees_until_heap = 32;
-thread_local constinit std::uint8_t frees_without_heap = 0;
-
 // The lane is queued and its record is ours to touch: puts it where its owner, if it has one, will look.
 void tell_owner(slice_record* lane) {
     slice_index next = 0;
@@ -61,19 +57,11 @@ void hand_over(pending_run& run) {
 }
 
 void release_remote(slot* freed, slice_record* lane) {
-    thread_heap* heap = current;
-    if (heap == &no_heap) {
-        // A thread that only frees needs no heap, but one that does it often is given one for its runs.
-        if (frees_without_heap < frees_until_heap) ++frees_without_heap;
-        if (frees_without_heap == frees_until_heap) {
-            heap = own_heap();
-            if (heap != nullptr) register_thread();
-        }
-        if (heap == nullptr || heap == &no_heap) {
-            pending_run single{lane, freed, freed, 1};
-            hand_over(single);
-            return;
-        }
+    thread_heap* heap = heap_of_freer();
+    if (heap == nullptr) {
+        pending_run single{lane, freed, freed, 1};
+        hand_over(single);
+        return;
     }
     pending_run& run = heap->runs[ground::index_of(lane) % runs_per_heap];
     if (run.lane != lane) {

@@ -31,6 +31,7 @@ constinit std::atomic<progress> process{progress::not_started};
 constexpr int rounds_put_off = 1;
 thread_local constinit std::int8_t rounds_seen = 0;
 thread_local constinit bool ended = false;
+thread_local constinit std::uint8_t frees_without_heap = 0;
 
 // Functions of the C library are called without a lock held: a program may have wrapped them, and the wrapper may
 // allocate before it has found what it wraps.
@@ -179,6 +180,16 @@ void register_thread() {
     if (now != key_state::made) return;
     end_registered = true;
     if (pthread_setspecific(end_key, current) != 0) end_registered = false;
+}
+
+thread_heap* heap_of_freer() {
+    if (current != &no_heap) return current;
+    // A thread may free a few blocks at its very end, when a heap would not be taken back any more.
+    constexpr std::uint8_t frees_until_heap = 32;
+    if (frees_without_heap < frees_until_heap && ++frees_without_heap < frees_until_heap) return nullptr;
+    thread_heap* heap = own_heap();
+    if (heap != nullptr) register_thread();
+    return heap;
 }
 
 late_heap_guard::late_heap_guard() { late_heap_lock.lock(); }

@@ -10,6 +10,10 @@ namespace lanes::heap {
 // disabled.
 thread_heap* own_heap();
 
+// The heap of a thread that frees: a thread that only frees needs none, but one that does it often is given one for its
+// runs and its cache. Null when it has none.
+thread_heap* heap_of_freer();
+
 // Under heaps_lock: all heaps that were ever made.
 extern constinit thread_heap* all_heaps;
 

@@ -47,8 +47,7 @@ std::uint32_t limit_now() {
     thread_heap* heap = current;
     if (heap == &no_heap) {
         // Slots have a way of their own for threads that only free; blocks would take the lock each time.
-        if (c < mid_slot_classes || (heap = own_heap()) == nullptr) return nullptr;
-        register_thread();
+        if (c < mid_slot_classes || (heap = heap_of_freer()) == nullptr) return nullptr;
     }
     if (heap->cache == nullptr) {
         void* memory = ground::heap_memory();

@@ -107,8 +107,10 @@ TEST_F(reports_deathtest, a_free_inside_a_slot) {
 
 TEST_F(reports_deathtest, a_free_of_a_slot_that_was_never_handed_out) {
     void* p = lanes_malloc(12'000);   // the only one of its class, so only its lane's first slots are carved
-    void* last = bytes_at(p) - test::number(p) % base::slice_bytes + (base::slice_bytes / 13104 - 1) * 13104;
-    EXPECT_REPORT(lanes_free(last), "lanes: invalid free of " + hex(last) + ": " + lane_text(p) + ", size class 13104, slot 4 \\(never handed out\\)");
+    std::size_t bytes = lanes_usable_size(p), number = base::slice_bytes / bytes - 1;
+    void* last = bytes_at(p) - test::number(p) % base::slice_bytes + number * bytes;
+    EXPECT_REPORT(lanes_free(last), "lanes: invalid free of " + hex(last) + ": " + lane_text(p) + ", size class " + std::to_string(bytes) +
+                                        ", slot " + std::to_string(number) + " \\(never handed out\\)");
     lanes_free(p);
 }
 
