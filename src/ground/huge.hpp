@@ -6,7 +6,7 @@
 // pages from then on, so that neither a fault nor the kernel's own collapsing brings back what was given back.
 //
 // Why so: a page fault costs as much as some hundred allocations, and a huge page makes one of 512. Advised from the start,
-// as others do, it costs a small process megabytes; here it costs at most the end of one region beside sixteen full ones.
+// as others do, it costs a small process megabytes; here it costs at most the end of one region beside eight full ones.
 #pragma once
 
 #include "ground/state.hpp"

@@ -230,6 +230,14 @@ class OwnSuites(BenchTest):
             for series in self.row(name).series.values():
                 self.assertEqual((series["failure"], len(series["runs"])), ("", 1), series)
 
+    def test_the_committed_results_are_what_is_documented(self):
+        documents = os.path.join(SOURCE_ROOT, "docs")
+        written = self.path("results.md")
+        self.assert_runs(self.lanes("bench", "--from", os.path.join(documents, "results.json"), "--markdown", written))
+        with open(written, encoding="utf-8") as made, open(os.path.join(documents, "results.md"), encoding="utf-8") as kept:
+            self.assertEqual(made.read(), kept.read(),
+                             "made by: lanes bench --from docs/results.json --markdown docs/results.md")
+
 
 if __name__ == "__main__":
     unittest.main()
