@@ -17,7 +17,7 @@ namespace {
 
 constexpr std::size_t guard_bytes = slice_bytes;
 constexpr std::size_t heaps_bytes = std::size_t{256} << 20;           // 65536 thread heaps
-constexpr std::size_t heaps_step = 32 * 1024;
+constexpr std::size_t heaps_step = 64 * 1024;   // whole pages of any machine
 constexpr std::size_t heaps_scarce = std::size_t{1} << 20;            // where address space is scarce: 128 thread heaps
 constexpr std::size_t grow_least = std::size_t{4} << 20;              // bytes committed at a time, at least
 constexpr std::size_t grow_most = std::size_t{64} << 20;              // and at most, unless one request is larger

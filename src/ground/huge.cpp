@@ -171,31 +171,49 @@ slice_index end_of_huge_in(slice_index first, slice_index end) {
     return region < regions_end ? start_of(region + 1) : 0;
 }
 
-// A mapping that is advised and one that is not are two to the kernel, and it moves one at a time.
+namespace {
+
+// Bytes from `at` on, of `bytes`, that are probably one mapping: advised alike, and moved in or not alike.
+std::size_t alike(const std::byte* at, std::size_t bytes) {
+    os::guard held(state.lock);
+    slice_index first = index_of(find(at)), last = index_of(find(at + bytes - 1)), end = first + 1;
+    while (end <= last && huge_map.test(region_of(end)) == huge_map.test(region_of(first)) &&
+           record_of(end)->moved_in == record_of(first)->moved_in) {
+        ++end;
+    }
+    auto n = static_cast<std::size_t>(address_of(end) - at);
+    return n < bytes ? n : bytes;
+}
+
+void note_moved(const std::byte* from, const std::byte* to, std::size_t bytes) {
+    os::guard held(state.lock);
+    slice_index first = index_of(find(to)), end = index_of(find(to + bytes - 1)) + 1;
+    for (slice_index s = first; s < end; ++s) record_of(s)->moved_in = 1;
+    if (!huge_map.test(region_of(index_of(find(from))))) return;
+    set_huge(region_of(first), region_of(end - 1) + 1 - region_of(first));
+    if (region_of(first) < state.lowest_huge) state.lowest_huge = region_of(first);
+}
+
+}  // namespace
+
+// Before 6.17 the kernel moves one mapping at a time, and nobody knows for sure where one ends: what cannot be moved is
+// tried in smaller pieces, and what cannot be moved at all is copied.
 bool move_pages(void* from, void* to, std::size_t bytes) {
     auto source = static_cast<std::byte*>(from), target = static_cast<std::byte*>(to);
+    bool movable = true;
     for (std::size_t done = 0; done < bytes;) {
-        std::size_t n = bytes - done;
-        bool huge = false;
-        {
-            os::guard held(state.lock);
-            slice_index first = index_of(find(source + done));
-            huge = huge_map.test(region_of(first));
-            auto last = index_of(find(source + bytes - 1));
-            std::uint32_t region = huge ? huge_map.next_clear(region_of(first), region_of(last) + 1)
-                                        : huge_map.next_set(region_of(first), region_of(last) + 1);
-            auto alike = static_cast<std::size_t>(address_of(start_of(region)) - (source + done));
-            if (alike < n) n = alike;
+        std::size_t n = alike(source + done, bytes - done);
+        bool moved = false;
+        while (movable && !(moved = os::move_pages(source + done, target + done, n)) && (movable = n > slice_bytes)) {
+            n = (n / 2 + slice_bytes - 1) / slice_bytes * slice_bytes;
         }
-        if (!os::move_pages(source + done, target + done, n)) {
+        if (moved) {
+            note_moved(source + done, target + done, n);
+        } else {
             if (done == 0) return false;
             std::memcpy(target + done, source + done, n);
             if (!os::purge(source + done, os::whole_pages(n))) std::memset(source + done, 0, n);
         }
-        os::guard held(state.lock);
-        slice_index first = index_of(find(target + done)), end = index_of(find(target + done + n - 1)) + 1;
-        for (slice_index s = first; s < end; ++s) record_of(s)->moved_in = 1;
-        if (huge) set_huge(region_of(first), region_of(end - 1) + 1 - region_of(first));
         done += n;
     }
     return true;

@@ -125,13 +125,15 @@ bool purge_run(slice_run run, std::uint32_t& purged) {
 // First what leaves every huge page whole, then, if that was not enough, the rest.
 std::uint32_t purge_down_to(std::uint32_t keep) {
     std::uint32_t purged = 0;
+    constexpr int refusals_most = 8;   // of pages that the program has locked; if there are more, not every run is tried
+    int refused = 0;
     for (bool sparing : {true, false}) {
         slice_index end = state.frontier;
         while (state.dirty_pages > keep) {
             slice_run run = highest_dirty(end, state.dirty_pages - keep, sparing);
             if (run.first == run.end) break;
             if (!sparing) make_ends_small(run.first, run.end);
-            if (!purge_run(run, purged)) break;
+            if (!purge_run(run, purged) && ++refused >= refusals_most) break;
             end = run.first;
         }
     }

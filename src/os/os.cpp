@@ -94,8 +94,18 @@ bool renew(void* at, std::size_t bytes) {
 }
 
 bool move_pages(void* from, void* to, std::size_t bytes) {
-    return !failed(call(SYS_mremap, address(from), static_cast<long>(bytes), static_cast<long>(bytes),
-                        MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, address(to)));
+    // A fixed target is unmapped before the kernel finds out that it cannot move the source. So first to where it likes:
+    // that fails without harm, and what comes of it is one mapping, which goes anywhere.
+    auto n = static_cast<long>(bytes);
+    long between = call(SYS_mremap, address(from), n, n, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0);
+    if (failed(between)) return false;
+    if (!failed(call(SYS_mremap, between, n, n, MREMAP_MAYMOVE | MREMAP_FIXED, address(to)))) return true;
+    // The target may be gone by now. Without a mapping in its place there is nothing to go on with.
+    char byte;
+    if (!renew(to, bytes) && !read_memory(to, &byte, 1)) die();
+    __builtin_memcpy(to, pointer(between), bytes);
+    unmap(pointer(between), bytes);
+    return true;
 }
 
 void* map_shared_file(const char* path, std::size_t offset, std::size_t bytes) {

@@ -37,7 +37,8 @@ bool advise_huge(void* at, std::size_t bytes, bool huge);
 bool renew(void* at, std::size_t bytes);
 
 // Moves the pages of [from, from + bytes) to `to`, without copying; what was at `to` is lost, `from` stays mapped and
-// reads as zero. False when the kernel cannot (before 5.7, or too many mappings): then nothing has moved.
+// reads as zero. False when the kernel cannot (before 5.7; before 6.17 when `from` is several mappings; limits): then
+// nothing has moved, and `to` is as it was.
 bool move_pages(void* from, void* to, std::size_t bytes);
 
 // Maps `bytes` bytes of a file, shared and writable. Null when it cannot be opened or is shorter.

@@ -1,5 +1,6 @@
 // Blobs: in place where there is room, moved without copying where there is not, and true about zeros.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <vector>
 
@@ -183,6 +184,35 @@ TEST_F(blob_test, sizes_beyond_any_memory_are_refused) {
     EXPECT_EQ(lanes_usable_size(p), mib);
     free_blob(p);
 }
+
+// Address space that is limited below what is mapped already makes every move fail, after the kernel has unmapped the target
+// if it was a fixed one. (Sanitizers map memory of their own as they go.)
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+TEST_F(blob_test, growing_under_a_limit_that_forbids_every_move_loses_nothing) {
+    EXPECT_EQ(test::in_child([] {
+        struct growing { void* at; std::size_t bytes; } both[2] = {};
+        for (growing& g : both) {
+            g = {lanes_malloc(300 * kib), 300 * kib};
+            test::fill(g.at, g.bytes, 1);
+        }
+        rlimit limit{std::size_t{8} << 30, RLIM_INFINITY};
+        if (setrlimit(RLIMIT_AS, &limit) != 0) return 1;
+        for (int step = 0; step < 40; ++step) {
+            growing& g = both[step % 2];
+            void* grown = lanes_realloc(g.at, g.bytes + 300 * kib);
+            if (grown == nullptr) continue;
+            if (!test::holds(grown, g.bytes, 1)) return 2;
+            g = {grown, g.bytes + 300 * kib};
+            test::fill(g.at, g.bytes, 1);
+        }
+        for (growing& g : both) {
+            if (!test::holds(g.at, g.bytes, 1)) return 3;
+            lanes_free(g.at);
+        }
+        return 7;
+    }), 7);
+}
+#endif
 
 }  // namespace
 }  // namespace lanes::heap
