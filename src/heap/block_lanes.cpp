@@ -234,7 +234,7 @@ unsigned aligned_block_class(std::size_t bytes, std::size_t align) {
     if (bytes > route::block_max || align > base::slice_bytes) return block_classes;
     std::size_t rounded = (bytes + align - 1) & ~(align - 1);
     if (rounded == 0) rounded = align;
-    auto pages = static_cast<std::uint32_t>((rounded + block_page - 1) >> block_page_shift);
+    std::uint32_t pages = block_pages_for(rounded);
     for (unsigned c = pages < block_pages_least ? 0 : block_class_of(pages); c < block_classes; ++c) {
         if (pages_of_block_class(c) * block_page % align == 0) return c;
     }

@@ -60,7 +60,7 @@ template <void* (*slow)(std::size_t) = allocate_slow>
     std::uint64_t in_lane = static_cast<std::uint16_t>(reinterpret_cast<std::uintptr_t>(block));
     if (LANES_UNLIKELY(in_lane * lane->lane.inverse >= lane->lane.bound)) return release_inexact(block, lane);
     auto freed = static_cast<slot*>(block);
-    if (LANES_UNLIKELY(same_lane(next_of(freed), freed))) return release_suspicious(block, lane);
+    if (LANES_UNLIKELY(looks_free(freed))) return release_suspicious(block, lane);
     put_back(freed, lane);
 }
 

@@ -111,7 +111,7 @@ void release_not_local(void* block, slice_record* r) {
             if (is_mid_slot_class(r->size_class)) return release_mid_slot(block, r);
             if (!is_carved_slot(block, r)) return report(error::invalid_free, block, r);
             auto freed = static_cast<slot*>(block);
-            if (same_lane(next_of(freed), freed) && in_free_list(freed, r)) return report(error::double_free, block, r);
+            if (looks_free(freed) && in_free_list(freed, r)) return report(error::double_free, block, r);
             return release_remote(freed, r);
         }
         case slice_kind::bump_lane:
@@ -256,11 +256,11 @@ bool size_matches(void* block, std::size_t bytes, std::size_t align) {
         }
         matches = c == r->size_class;
     } else {
-        std::size_t usable = usable_bytes(block);
+        std::size_t usable = usable_bytes(block), asked = bytes > 0 ? bytes : 1;
         unsigned c = align > base::alignment ? aligned_block_class(bytes, align) : block_classes;
-        std::size_t given = c < block_classes ? pages_of_block_class(c) * block_page : good_size(bytes > 0 ? bytes : 1);
+        std::size_t given = c < block_classes ? pages_of_block_class(c) * block_page : good_size(asked);
         // Beyond the alignment of block lanes even a small one is a blob.
-        matches = usable == 0 || usable == (kind == slice_kind::blob ? os::whole_pages(bytes > 0 ? bytes : 1) : given);
+        matches = usable == 0 || usable == (kind == slice_kind::blob ? os::whole_pages(asked) : given);
     }
     if (!matches) report(error::size_mismatch, block, r, bytes);
     return matches;

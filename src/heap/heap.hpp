@@ -107,6 +107,9 @@ inline bool same_lane(const slot* a, const slot* b) {
     constexpr std::uintptr_t inside = base::slice_bytes - end_bit;
     return ((reinterpret_cast<std::uintptr_t>(a) ^ reinterpret_cast<std::uintptr_t>(b)) & ~inside) == 0;
 }
+// The first word of a slot that is in a list, or of a block in a cache, leads into its own slice. A program can have written
+// such a word too, so this is a reason to look closer, no more.
+inline bool looks_free(const slot* s) { return same_lane(next_of(s), s); }
 
 // ---- The calls below are the heap's interface; the fast ones are in fast_path.hpp. All may be called by any thread. ----
 

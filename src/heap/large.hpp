@@ -27,9 +27,10 @@ constexpr std::uint32_t pages_of_block_class(unsigned c) {
 static_assert(block_class_of(64) == block_classes - 1 && pages_of_block_class(block_classes - 1) == 64);
 static_assert(block_class_of(17) == 12 && pages_of_block_class(12) == 18 && block_class_of(33) == 20 && pages_of_block_class(20) == 36);
 
-constexpr unsigned block_class_for(std::size_t bytes) {
-    return block_class_of(static_cast<std::uint32_t>((bytes + block_page - 1) >> block_page_shift));
+constexpr std::uint32_t block_pages_for(std::size_t bytes) {
+    return static_cast<std::uint32_t>((bytes + block_page - 1) >> block_page_shift);
 }
+constexpr unsigned block_class_for(std::size_t bytes) { return block_class_of(block_pages_for(bytes)); }
 
 // A piece of memory and whether it reads as zero.
 struct piece {

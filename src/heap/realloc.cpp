@@ -44,17 +44,16 @@ void* reallocate(void* block, std::size_t bytes) {
         report(error::foreign_free, block, nullptr);
         return nullptr;
     }
-    bool slot_lane = r->kind.load(std::memory_order_relaxed) == slice_kind::slot_lane;
-    if (slot_lane && is_carved_slot(block, r)) {
+    slice_kind kind = r->kind.load(std::memory_order_relaxed);
+    if (kind == slice_kind::slot_lane && is_carved_slot(block, r)) {
         auto s = static_cast<slot*>(block);
-        if (same_lane(next_of(s), s) && in_free_list(s, r)) {
+        if (looks_free(s) && in_free_list(s, r)) {
             report(error::double_free, block, r);
             return nullptr;
         }
         if (stays_in_slot(base::class_bytes[r->size_class], bytes)) return block;
     }
-    bool in_block_lane = r->kind.load(std::memory_order_relaxed) == slice_kind::block_lane ||
-                         r->kind.load(std::memory_order_relaxed) == slice_kind::block_tail;
+    bool in_block_lane = kind == slice_kind::block_lane || kind == slice_kind::block_tail;
     if (in_block_lane && is_cached_block(block)) {
         report(error::double_free, block, r);
         return nullptr;
@@ -73,7 +72,7 @@ void* reallocate(void* block, std::size_t bytes) {
             in_place = in_block_lane && stays_in_slot(usable, bytes);
             break;
         case route::destination::blob:
-            if (r->kind.load(std::memory_order_relaxed) != slice_kind::blob) break;
+            if (kind != slice_kind::blob) break;
             in_place = resize_blob(block, r, bytes);
             if (!in_place) {
                 if (void* moved = move_blob(block, r, bytes)) return moved;

@@ -47,7 +47,7 @@ alignas(64) constinit thread_heap first_heap{};   // of the thread that starts; 
 alignas(64) constinit thread_heap late_heap{};
 constinit bool first_heap_taken = false;
 constinit thread_heap* free_heaps = nullptr;
-constinit std::atomic<std::uint64_t> live_heaps{0};   // written under heaps_lock
+constinit std::atomic<std::uint64_t> live_heaps{0};   // also read without heaps_lock
 
 // The same random words make the C library's stack and pointer guards: a link that leaks must say nothing about those.
 // The finalizer of SplitMix64 (Steele, Lea, Flood, 2014).
@@ -74,8 +74,7 @@ thread_heap* take_heap() {
         heap->next_made = all_heaps;
         all_heaps = heap;
     }
-    std::uint64_t live = live_heaps.load(std::memory_order_relaxed) + 1;
-    live_heaps.store(live, std::memory_order_relaxed);
+    std::uint64_t live = live_heaps.fetch_add(1, std::memory_order_relaxed) + 1;
     if (live > base::value(base::stats->heaps_peak)) base::stats->heaps_peak.store(live, std::memory_order_relaxed);
     return heap;
 }
@@ -93,7 +92,7 @@ void end_of_thread(void* heap_of_thread) {
     os::guard held(heaps_lock);
     heap->next_free = free_heaps;
     free_heaps = heap;
-    live_heaps.store(live_heaps.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+    live_heaps.fetch_sub(1, std::memory_order_relaxed);
 }
 
 }  // namespace

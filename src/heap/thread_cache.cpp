@@ -9,8 +9,6 @@
 namespace lanes::heap {
 namespace {
 
-bool looks_free(const slot* s) { return same_lane(next_of(s), s); }
-
 void give_back(slot* s) {
     if (next_of(s) != cached_mark_of(s)) report_cached_damage(s);
     slice_record* r = ground::find(s);

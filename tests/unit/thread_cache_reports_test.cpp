@@ -11,6 +11,7 @@
 #include "heap/thread_cache.hpp"
 #include "lanes/lanes.h"
 #include "tests/unit/support.hpp"
+#include "tests/unit/thread_cache_support.hpp"
 
 namespace lanes::heap {
 namespace {
@@ -22,20 +23,6 @@ std::string hex(const void* p) {
     char text[32];
     std::snprintf(text, sizeof text, "0x%lx", static_cast<unsigned long>(test::number(p)));
     return text;
-}
-
-// A thread's first objects of a class lie in its bump lane, which has nothing to do with the cache.
-void skip_bump_lane() {
-    ASSERT_NE(own_heap(), nullptr);
-    register_thread();
-    for (std::uint16_t& bytes : current->bumped) bytes = bump_share;
-}
-template <class F>
-void in_fresh_thread(F&& f) {
-    test::in_new_thread([&] {
-        skip_bump_lane();
-        f();
-    });
 }
 
 #define EXPECT_REPORT(statement, beginning)                  \

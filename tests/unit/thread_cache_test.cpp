@@ -16,6 +16,7 @@
 #include "lanes/lanes.h"
 #include "route/route.hpp"
 #include "tests/unit/support.hpp"
+#include "tests/unit/thread_cache_support.hpp"
 
 namespace lanes::heap {
 namespace {
@@ -38,20 +39,6 @@ std::size_t live_now() {
 }
 unsigned cached_of(std::size_t bytes) {
     return current->cache == nullptr ? 0 : current->cache->count[cache_class_of(bytes)];
-}
-
-// A thread's first objects of a class lie in its bump lane, which has nothing to do with the cache.
-void skip_bump_lane() {
-    ASSERT_NE(own_heap(), nullptr);
-    register_thread();
-    for (std::uint16_t& bytes : current->bumped) bytes = bump_share;
-}
-template <class F>
-void in_fresh_thread(F&& f) {
-    test::in_new_thread([&] {
-        skip_bump_lane();
-        f();
-    });
 }
 
 // What the cache says of itself agrees with its bounds and with what lies in it.

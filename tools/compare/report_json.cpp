@@ -203,6 +203,14 @@ series read_series(const json& document, const std::string& where) {
     return runs;
 }
 
+std::vector<target> read_targets(object& fields) {
+    std::vector<target> targets;
+    fields.each(
+        "targets",
+        [&](const json& item, const std::string& place) { targets.push_back(target_from_json(item, place)); }, false);
+    return targets;
+}
+
 row read_row(const json& document, const std::string& where) {
     object fields(document, where);
     row measured;
@@ -217,10 +225,7 @@ row read_row(const json& document, const std::string& where) {
     });
     measured.malloc_calls_per_s = fields.number("malloc_calls_per_s");
     measured.small_footprint = fields.flag("small_footprint", false);
-    fields.each(
-        "targets",
-        [&](const json& item, const std::string& place) { measured.targets.push_back(target_from_json(item, place)); },
-        false);
+    measured.targets = read_targets(fields);
     fields.nothing_else();
     return measured;
 }
@@ -241,10 +246,7 @@ group read_group(const json& document, const std::string& where) {
     }
     fields.each("rows",
                 [&](const json& item, const std::string& place) { rows.rows.push_back(read_row(item, place)); });
-    fields.each(
-        "targets",
-        [&](const json& item, const std::string& place) { rows.targets.push_back(target_from_json(item, place)); },
-        false);
+    rows.targets = read_targets(fields);
     fields.nothing_else();
     return rows;
 }
