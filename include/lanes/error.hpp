@@ -49,6 +49,10 @@ enum class errc : int {
     storage_corrupt,          // the header contradicts itself
     system_failure,           // any other refusal of the system; errno of that call is in lanes::error::system_error()
     end_of_stream,            // a stream or source ended before the lane was filled
+    contended,                // other threads won the race for the lane as often as `tries` allows
+    wrong_gear,               // the gear of a stable_array does not allow the call, or it is being shifted
+    gear_timeout,             // a gear could not be shifted in time: calls of the old gear, or another shift, went on
+    array_full,               // stable_array_options::max_size
 };
 
 // One line of text that says what happened and what to do. Never fails; any thread; constant time.

@@ -20,7 +20,8 @@ class category final : public std::error_category {
             case errc::file_exists: return std::errc::file_exists;
             case errc::permission_denied: return std::errc::permission_denied;
             case errc::disk_full: return std::errc::no_space_on_device;
-            case errc::growth_timeout: return std::errc::timed_out;
+            case errc::growth_timeout:
+            case errc::gear_timeout: return std::errc::timed_out;
             default: return {value, *this};
         }
     }
@@ -43,14 +44,14 @@ const char* message(errc e) noexcept {
         case errc::lane_closed: return "the lane is closed; reopen it to go on";
         case errc::lane_disposed: return "the lane is disposed";
         case errc::wrong_cycle: return "the lane was reset by force after this fragment was allocated";
-        case errc::out_of_bounds: return "access past the end of the fragment";
+        case errc::out_of_bounds: return "access past the end of the fragment or array";
         case errc::no_such_lane: return "there is no lane with this index";
         case errc::max_lanes_reached: return "the highway has as many lanes as max_lanes allows";
         case errc::max_bytes_reached: return "the highway has as many bytes as max_bytes allows";
         case errc::new_lane_failed: return "a new lane could not be made";
         case errc::growth_timeout: return "other threads were making lanes for longer than new_lane_timeout";
         case errc::highway_disposed: return "the highway is disposed";
-        case errc::callback_failed: return "a callback of the highway's options threw an exception";
+        case errc::callback_failed: return "a callback of the options threw an exception";
         case errc::too_many_fragments: return "the lane counts as many live fragments as it can";
         case errc::negative_reset: return "more was released than was handed out; something was released twice";
         case errc::not_the_owner: return "only the thread that owns this lane or highway may allocate from it; see adopt()";
@@ -65,7 +66,11 @@ const char* message(errc e) noexcept {
         case errc::storage_truncated: return "the file or memory is shorter than the lane that it held";
         case errc::storage_corrupt: return "the lane's header in this file or memory is damaged";
         case errc::system_failure: return "the system refused";
+        case errc::contended: return "other threads were faster as often as the number of tries allows";
         case errc::end_of_stream: return "the source ended before the lane was filled";
+        case errc::wrong_gear: return "the gear does not allow this call, or is being shifted";
+        case errc::gear_timeout: return "calls under the old gear, or another shift, went on for longer than the timeout";
+        case errc::array_full: return "the array may not have more cells than max_size";
     }
     return "unknown error";
 }

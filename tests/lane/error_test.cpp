@@ -11,7 +11,7 @@ namespace {
 
 using lanes::errc;
 
-constexpr int last = static_cast<int>(errc::end_of_stream);
+constexpr int last = static_cast<int>(errc::array_full);
 
 TEST(error, every_code_has_a_text_of_its_own) {
     std::set<std::string> texts;

@@ -1,0 +1,116 @@
+// What a fragment knows of its lane: the part of every lane's state that outlives the lane object. Not for users.
+//
+// A lane's state (its core) and its storage stay until the last fragment has gone, whoever disposed of the lane before.
+// Two counts decide:
+//  - storage references: one for the lane's count of live fragments as a whole, which ends when the lane is disposed and
+//    that count is zero; and one for each orphan, a fragment whose lane was reset by force while it was alive;
+//  - core references: one for whoever holds the lane (a lane object or a highway), one for the storage.
+// So nothing that a fragment can reach is ever freed under it, and a stale fragment is an error code, not a wild access.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <utility>
+
+#include "lanes/error.hpp"
+#include "lanes/storage.hpp"
+
+namespace lanes::detail {
+
+// Who the calling thread is: the address of its control block. One instruction. An ended thread's may come again.
+inline std::uintptr_t thread_identity() noexcept {
+#if defined(__x86_64__)
+    std::uintptr_t self;
+    __asm__("mov %%fs:0, %0" : "=r"(self));
+    return self;
+#else
+    return reinterpret_cast<std::uintptr_t>(__builtin_thread_pointer());
+#endif
+}
+
+inline bool is_power_of_two(std::uint64_t n) noexcept { return n != 0 && (n & (n - 1)) == 0; }
+
+// What every call that takes a size and an alignment refuses, whatever the lane's state; errc{} if both are good.
+inline errc check_request(std::uint64_t bytes, std::uint64_t alignment, std::uint64_t capacity) noexcept {
+    if (bytes == 0 || bytes > capacity) return errc::size_out_of_range;
+    if (!is_power_of_two(alignment) || alignment > max_alignment) return errc::bad_alignment;
+    return errc{};
+}
+
+// What tells a fragment from one of before a forced reset: the number of forced resets its lane had had, modulo what the
+// lane keeps of it. (Other resets wait for the fragment, so they need no telling apart.)
+using fragment_stamp = std::uint32_t;
+
+// A storage of any type, owned.
+class LANES_API storage_holder {
+  public:
+    virtual ~storage_holder();
+    // Gives the memory behind the range back to the system where the storage can; returns the bytes given back.
+    virtual std::uint64_t purge(std::uint64_t from, std::uint64_t bytes) noexcept = 0;
+};
+
+template <class S>
+class holder_of final : public storage_holder {
+  public:
+    explicit holder_of(S s) : held(std::move(s)) {}
+    std::uint64_t purge([[maybe_unused]] std::uint64_t from, [[maybe_unused]] std::uint64_t bytes) noexcept override {
+        if constexpr (requires { held.purge(from, bytes); }) return held.purge(from, bytes);
+        return 0;
+    }
+    S held;
+};
+
+// Bytes that the lanes of a highway hold; outlives the highway with the lanes that fragments keep.
+using byte_budget = std::atomic<std::uint64_t>;
+
+class LANES_API lane_core {
+  public:
+    lane_core(const lane_core&) = delete;
+
+    // A fragment with that stamp goes. Any thread. errc{}, wrong_cycle or negative_reset.
+    virtual errc release(fragment_stamp) noexcept = 0;
+    // Whether such a fragment may still be used: errc{}, wrong_cycle, lane_closed or lane_disposed. Any thread.
+    virtual errc access(fragment_stamp) const noexcept = 0;
+    virtual storage_type type() const noexcept = 0;
+
+    // The thread that may use the calls without atomics; 0 for lanes without an owner.
+    bool owned_by_caller() const noexcept { return owner_.load(std::memory_order_relaxed) == thread_identity(); }
+
+    // Who held the lane is done with it.
+    void let_go() noexcept {
+        if (core_references_.fetch_sub(1, std::memory_order_acq_rel) == 1) core_unused();
+    }
+
+  protected:
+    lane_core() = default;
+    virtual ~lane_core();
+
+    void release_storage_reference() noexcept {
+        if (storage_references_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+        storage_unused();
+        let_go();
+    }
+
+    // Around a forced reset. The number of orphans is known only when it has happened, and some may go before: until
+    // then, more references than there can be fragments keep the storage.
+    void expect_orphans() noexcept { storage_references_.fetch_add(many, std::memory_order_relaxed); }
+    void count_orphans(std::uint64_t orphans) noexcept {
+        storage_references_.fetch_sub(many - static_cast<std::int64_t>(orphans), std::memory_order_acq_rel);
+    }
+    bool has_orphans() const noexcept { return storage_references_.load(std::memory_order_relaxed) > 1; }
+
+    virtual void storage_unused() noexcept = 0;
+    virtual void core_unused() noexcept { delete this; }
+
+    std::atomic<std::uintptr_t> owner_{0};
+
+  private:
+    static constexpr std::int64_t many = std::int64_t{1} << 48;
+
+    std::atomic<std::int64_t> storage_references_{1};
+    std::atomic<std::int32_t> core_references_{2};
+};
+
+}  // namespace lanes::detail

@@ -1,0 +1,137 @@
+// The lane object: who holds a core, and what it says of it.
+#include "lanes/lane.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <istream>
+#include <sstream>
+
+#include "lane/shared_core.hpp"
+
+namespace lanes {
+
+lane& lane::operator=(lane&& other) noexcept {
+    if (this != &other) {
+        lane old(std::move(*this));
+        core_ = std::exchange(other.core_, nullptr);
+    }
+    return *this;
+}
+
+lane::~lane() {
+    if (core_ == nullptr) return;
+    core_->dispose();
+    core_->let_go();
+}
+
+result<fragment> lane::try_allocate(std::uint64_t bytes, std::uint64_t alignment, unsigned tries) noexcept {
+    if (core_ == nullptr) return errc::not_initialised;
+    return core_->allocate(bytes, alignment, tries);
+}
+
+std::uint64_t lane::capacity() const noexcept { return core_ != nullptr ? core_->capacity() : 0; }
+std::uint64_t lane::offset() const noexcept { return core_ != nullptr ? core_->offset() : 0; }
+std::uint64_t lane::free_space() const noexcept {
+    return core_ == nullptr || closed() || disposed() ? 0 : core_->capacity() - core_->offset();
+}
+std::uint64_t lane::live() const noexcept { return core_ != nullptr ? core_->word().live() : 0; }
+std::uint64_t lane::cycle() const noexcept { return core_ != nullptr ? core_->cycle() : 0; }
+bool lane::closed() const noexcept { return core_ != nullptr && !core_->disposed() && core_->word().closed(); }
+bool lane::disposed() const noexcept { return core_ != nullptr && core_->disposed(); }
+storage_type lane::type() const noexcept { return core_ != nullptr ? core_->type() : storage_type::slot; }
+
+std::chrono::steady_clock::time_point lane::last_allocation() const noexcept {
+    return core_ != nullptr ? core_->last_allocation() : std::chrono::steady_clock::time_point{};
+}
+
+result<void> lane::try_close() noexcept { return core_ != nullptr ? core_->set_closed(true) : errc::not_initialised; }
+result<void> lane::try_reopen() noexcept { return core_ != nullptr ? core_->set_closed(false) : errc::not_initialised; }
+
+void lane::dispose() noexcept {
+    if (core_ != nullptr) core_->dispose();
+}
+
+result<std::uint64_t> lane::try_force_reset(bool close) noexcept {
+    if (core_ == nullptr) return errc::not_initialised;
+    return core_->force_reset(close);
+}
+
+std::span<std::byte> lane::bytes() const noexcept {
+    if (core_ == nullptr || core_->disposed()) return {};
+    return core_->bytes();
+}
+
+namespace {
+
+// Runs `fill` on the lane's first bytes, while they cannot go.
+template <class F>
+result<std::uint64_t> fill_with(const detail::shared_core* core, std::uint64_t bytes, F&& fill) noexcept {
+    if (core == nullptr) return errc::not_initialised;
+    if (bytes == lane::all_bytes) bytes = core->capacity();
+    if (bytes > core->capacity()) return errc::size_out_of_range;
+    detail::shared_core::pin held(*core);
+    if (!held) return held.error();
+    return fill(core->bytes().first(bytes));
+}
+
+}  // namespace
+
+result<std::uint64_t> lane::try_fill_from(std::istream& from, std::uint64_t bytes) noexcept {
+    return fill_with(core_, bytes, [&](std::span<std::byte> to) -> result<std::uint64_t> {
+        try {
+            from.read(reinterpret_cast<char*>(to.data()), static_cast<std::streamsize>(to.size()));
+        } catch (...) {
+            // A stream that was told to throw; its state says what happened.
+        }
+        if (from.bad()) return errc::system_failure;
+        if (static_cast<std::uint64_t>(from.gcount()) != to.size()) return errc::end_of_stream;
+        return to.size();
+    });
+}
+
+result<std::uint64_t> lane::try_fill_from(int descriptor, std::uint64_t bytes) noexcept {
+    return fill_with(core_, bytes, [&](std::span<std::byte> to) -> result<std::uint64_t> {
+        std::uint64_t done = 0;
+        while (done < to.size()) {
+            ssize_t n = ::read(descriptor, to.data() + done, to.size() - done);
+            if (n == 0) return errc::end_of_stream;
+            if (n < 0 && errno == EINTR) continue;
+            if (n < 0) return failure{errc::system_failure, errno};
+            done += static_cast<std::uint64_t>(n);
+        }
+        return done;
+    });
+}
+
+std::string lane::trace() const {
+    if (core_ == nullptr) return "empty lane";
+    std::ostringstream out;
+    out << name_of(type()) << " lane of " << capacity() << " bytes: ";
+    if (disposed()) {
+        out << "disposed";
+    } else {
+        out << "offset " << offset() << ", live " << live() << ", cycle " << cycle() << (closed() ? ", closed" : "");
+    }
+    return out.str();
+}
+
+result<fragment_token> lane::try_send(fragment f) noexcept {
+    if (core_ == nullptr) return errc::not_initialised;
+    return core_->send(std::move(f));
+}
+
+result<fragment> lane::try_receive(const fragment_token& token) noexcept {
+    if (core_ == nullptr) return errc::not_initialised;
+    return core_->receive(token);
+}
+
+result<std::span<std::byte>> lane::try_look(const fragment_token& token) const noexcept {
+    if (core_ == nullptr) return errc::not_initialised;
+    return core_->look(token);
+}
+
+fragment lane::contents() noexcept { return core_ != nullptr ? core_->take_contents() : fragment(); }
+
+}  // namespace lanes

@@ -1,0 +1,46 @@
+// What a lane in a file or in memory between processes begins with: how its bytes are to be read, and its state.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include "lane/lane_state.hpp"
+#include "lanes/lane.hpp"
+
+namespace lanes::detail {
+
+struct lane_header {
+    static constexpr char magic_text[8] = {'l', 'a', 'n', 'e', 's', ' ', '1', '\n'};
+
+    char magic[8];
+    std::uint32_t header_size;     // bytes up to the lane's first one
+    std::uint32_t granule_shift;   // lane_word
+    std::uint64_t capacity;        // bytes behind the header
+    std::uint64_t unused[5];
+    alignas(64) lane_state state;  // a cache line of its own
+
+    void begin(std::uint64_t bytes) noexcept {
+        header_size = header_bytes;
+        granule_shift = lane_word::granule_shift(bytes);
+        capacity = bytes;
+        // Last: a header whose making was cut short is none.
+        std::atomic_thread_fence(std::memory_order_release);
+        std::memcpy(magic, magic_text, sizeof magic);
+    }
+
+    // What is wrong with it, in `size` bytes of storage; errc{} if nothing is.
+    errc check(std::uint64_t size) const noexcept {
+        if (std::memcmp(magic, magic_text, sizeof magic) != 0 || header_size != header_bytes) return errc::not_a_lane;
+        if (capacity == 0 || granule_shift != lane_word::granule_shift(capacity)) return errc::storage_corrupt;
+        if (size - header_bytes < capacity) return errc::storage_truncated;
+        lane_word now = state.load();
+        // The last unit may lie partly behind the capacity, never wholly.
+        if (now.offset() != 0 && (now.offset() - 1) << granule_shift >= capacity) return errc::storage_corrupt;
+        if ((now.live() == 0) != (now.offset() == 0)) return errc::storage_corrupt;
+        return errc{};
+    }
+};
+static_assert(sizeof(lane_header) == header_bytes);
+static_assert(std::atomic<std::uint64_t>::is_always_lock_free);
+
+}  // namespace lanes::detail

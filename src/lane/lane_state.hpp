@@ -1,0 +1,88 @@
+// The operations on the word of a lane that threads, or processes, share.
+//
+// The state may lie in memory that other processes write to as well. Nothing here trusts it to name a range outside the
+// lane: what is handed out is checked against the geometry, which is this process's own.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+
+#include "lane/lane_word.hpp"
+#include "lanes/error.hpp"
+
+namespace lanes::detail {
+
+struct lane_state {
+    std::atomic<std::uint64_t> word{0};
+    std::atomic<std::uint64_t> cycles{0};   // resets; brought up to date right after the word, see lane_word::full_cycle
+
+    lane_word load() const noexcept { return {word.load(std::memory_order_acquire)}; }
+
+    // Acquire: what former owners of the range did happens before. Release: what the caller did with its range happens
+    // before it is handed out again.
+    bool swap(lane_word& expected, lane_word desired) noexcept {
+        return word.compare_exchange_weak(expected.bits, desired.bits, std::memory_order_acq_rel, std::memory_order_acquire);
+    }
+
+    std::uint64_t cycle() const noexcept {
+        lane_word now = load();
+        return now.full_cycle(cycles.load(std::memory_order_relaxed));
+    }
+
+    // Sets or clears flags; gives the word of before.
+    lane_word change_flags(std::uint64_t set, std::uint64_t clear) noexcept {
+        lane_word now = load();
+        while (!swap(now, now.with(set).without(clear))) {
+        }
+        return now;
+    }
+};
+
+struct lane_geometry {
+    std::byte* data;
+    std::uint64_t capacity;   // bytes
+    unsigned granule_shift;
+};
+
+struct taken_range {
+    std::byte* data;
+    std::uint8_t forced;
+};
+
+// Takes a range; at most `tries` swaps are lost to other threads before it gives up with `contended` (0: no limit).
+// Other errors: lane_closed, lane_disposed, lane_full, too_many_fragments. The request must have passed check_request.
+inline result<taken_range> take_range(lane_state& state, const lane_geometry& g, std::uint64_t bytes, std::uint64_t alignment,
+                                      unsigned tries) noexcept {
+    auto base = reinterpret_cast<std::uintptr_t>(g.data);
+    lane_word now = state.load();
+    while (true) {
+        if (now.disposed()) return errc::lane_disposed;
+        if (now.closed()) return errc::lane_closed;
+        std::uint64_t from = ((base + (now.offset() << g.granule_shift) + (alignment - 1)) & ~(alignment - 1)) - base;
+        if (from > g.capacity || bytes > g.capacity - from) return errc::lane_full;
+        if (now.live() == lane_word::most_live) return errc::too_many_fragments;
+        std::uint64_t behind = ((from + bytes - 1) >> g.granule_shift) + 1;
+        if (state.swap(now, now.allocated(behind))) return taken_range{g.data + from, now.forced()};
+        if (tries != 0 && --tries == 0) return errc::contended;
+    }
+}
+
+struct released_range {
+    errc error;       // errc{}, wrong_cycle, negative_reset
+    lane_word after;  // the word that this release left; meaningless with an error
+};
+
+inline released_range release_range(lane_state& state, std::uint8_t forced) noexcept {
+    lane_word now = state.load();
+    while (true) {
+        if (now.forced() != forced) return {errc::wrong_cycle, now};
+        if (now.live() == 0) return {errc::negative_reset, now};
+        lane_word after = now.released();
+        if (!state.swap(now, after)) continue;
+        if (after.live() == 0) state.cycles.fetch_add(1, std::memory_order_relaxed);
+        return {errc{}, after};
+    }
+}
+
+}  // namespace lanes::detail

@@ -1,0 +1,297 @@
+// Allocating from, releasing to and ending a lane that threads or processes share.
+#include "lane/shared_core.hpp"
+
+#include <pthread.h>
+
+#include <algorithm>
+#include <mutex>
+#include <new>
+#include <vector>
+
+#include "lane/lane_header.hpp"
+#include "os/clock.hpp"
+
+namespace lanes::detail {
+namespace {
+
+// An address means as much elsewhere only up to the page.
+constexpr std::uint64_t max_alignment_between_processes = 4096;
+
+// The lanes between processes of this process, for the child of a fork.
+struct registry {
+    std::mutex mutex;
+    std::vector<shared_core*> cores;
+
+    static registry& instance() {
+        static registry* the = [] {
+            auto* made = new registry;   // never destroyed: a lane may end after everything static
+            pthread_atfork([] { instance_lock().lock(); }, [] { instance_lock().unlock(); }, [] {
+                for (shared_core* core : instance().cores) core->disown_fragments();
+                instance_lock().unlock();
+            });
+            return made;
+        }();
+        return *the;
+    }
+    static std::mutex& instance_lock() { return instance().mutex; }
+
+    void add(shared_core* core) {
+        std::lock_guard hold(mutex);
+        cores.push_back(core);
+    }
+    void remove(shared_core* core) {
+        std::lock_guard hold(mutex);
+        std::erase(cores, core);
+    }
+};
+
+// One forced reset at a time in the process: they are rare, and each looks at the orphans of those before.
+std::mutex& force_lock() {
+    static std::mutex the;
+    return the;
+}
+
+}  // namespace
+
+shared_core::shared_core(std::unique_ptr<storage_holder> storage, const lane_geometry& geometry, storage_type type,
+                         lane_state* between)
+    : state_(between != nullptr ? between : &local_), geometry_(geometry), storage_(std::move(storage)), type_(type) {
+    if (between_processes()) registry::instance().add(this);
+}
+
+shared_core::~shared_core() = default;
+
+void shared_core::storage_unused() noexcept {
+    if (between_processes()) registry::instance().remove(this);
+    storage_.reset();
+    if (budget_ != nullptr) budget_->fetch_sub(budget_bytes_, std::memory_order_relaxed);
+}
+
+void shared_core::count_in(std::shared_ptr<byte_budget> budget, std::uint64_t bytes) noexcept {
+    budget_ = std::move(budget);
+    budget_bytes_ = bytes;
+}
+
+fragment shared_core::make(std::byte* data, std::uint64_t bytes, std::uint8_t local, std::uint8_t forced) noexcept {
+    return fragment(fragment::parts{data, bytes, this, static_cast<fragment_stamp>(local | forced << 8)});
+}
+
+result<fragment> shared_core::allocate(std::uint64_t bytes, std::uint64_t alignment, unsigned tries) noexcept {
+    if (errc e = check_request(bytes, alignment, geometry_.capacity); e != errc{}) return e;
+    std::uint8_t local = 0;
+    if (between_processes()) {
+        if (alignment > max_alignment_between_processes) return errc::bad_alignment;
+        result<std::uint8_t> counted = count_locally();
+        if (!counted) return counted.error();
+        local = *counted;
+    }
+    result<taken_range> taken = take_range(*state_, geometry_, bytes, alignment, tries);
+    if (!taken) {
+        if (between_processes()) uncount_locally(local);
+        return taken.error();
+    }
+    last_allocation_ns_.store(os::coarse_clock_ns(), std::memory_order_relaxed);
+    return between_processes() ? make(taken->data, bytes, local, taken->forced) : make(taken->data, bytes, taken->forced, 0);
+}
+
+errc shared_core::release(fragment_stamp stamp) noexcept {
+    auto own = static_cast<std::uint8_t>(stamp);
+    errc said = errc{};
+    if (between_processes()) {
+        // Another number of forced resets here: the fragment is a forked child's copy, which the parent releases.
+        if (local_.load().forced() == own) said = release_range(*state_, static_cast<std::uint8_t>(stamp >> 8)).error;
+    }
+    errc locally = uncount_locally(own);
+    return locally != errc{} ? locally : said;
+}
+
+errc shared_core::uncount_locally(std::uint8_t forced) noexcept {
+    released_range released = release_range(local_, forced);
+    bool last = released.error == errc::wrong_cycle ||
+                (released.error == errc{} && released.after.live() == 0 && released.after.disposed());
+    if (last) release_storage_reference();
+    return released.error;
+}
+
+result<std::uint8_t> shared_core::count_locally() noexcept {
+    lane_word now = local_.load();
+    do {
+        if (now.disposed()) return errc::lane_disposed;
+        if (now.live() == lane_word::most_live) return errc::too_many_fragments;
+    } while (!local_.swap(now, now.allocated(now.offset())));
+    return now.forced();
+}
+
+errc shared_core::access(fragment_stamp stamp) const noexcept {
+    lane_word local = local_.load();
+    if (local.forced() != static_cast<std::uint8_t>(stamp)) return errc::wrong_cycle;
+    if (local.disposed()) return errc::lane_disposed;
+    if (!between_processes()) return local.closed() ? errc::lane_closed : errc{};
+    lane_word now = state_->load();
+    if (now.forced() != static_cast<std::uint8_t>(stamp >> 8)) return errc::wrong_cycle;
+    return now.closed() ? errc::lane_closed : errc{};
+}
+
+result<void> shared_core::set_closed(bool closed) noexcept {
+    if (disposed()) return errc::lane_disposed;
+    std::uint64_t bit = lane_word::closed_bit;
+    return with_state(result<void>(errc::lane_disposed), [&](lane_state& state) {
+        state.change_flags(closed ? bit : 0, closed ? 0 : bit);
+        return result<void>();
+    });
+}
+
+void shared_core::dispose() noexcept {
+    lane_word before = local_.change_flags(lane_word::disposed_bit | lane_word::closed_bit, 0);
+    if (!before.disposed() && before.live() == 0) release_storage_reference();
+}
+
+result<std::uint64_t> shared_core::force_reset(bool close) noexcept {
+    std::lock_guard hold(force_lock());
+    if (disposed()) return errc::lane_disposed;
+    std::uint64_t flags = close ? lane_word::closed_bit : 0;
+    if (between_processes()) {
+        return with_state(result<std::uint64_t>(errc::lane_disposed), [&](lane_state& state) {
+            lane_word now = state.load();
+            while (!state.swap(now, now.forced_empty().with(flags))) {
+            }
+            state.cycles.fetch_add(1, std::memory_order_relaxed);
+            return result<std::uint64_t>(now.live());
+        });
+    }
+    lane_word now = local_.load();
+    auto next = static_cast<std::uint8_t>((now.forced() + 1) & lane_word::forced_mask);
+    if (!has_orphans()) {
+        oldest_orphan_ = now.forced();
+    } else if (next == oldest_orphan_) {
+        return errc::fragments_alive;
+    }
+    expect_orphans();
+    do {
+        if (now.disposed()) {
+            count_orphans(0);
+            return errc::lane_disposed;
+        }
+    } while (!local_.swap(now, now.forced_empty().with(flags)));
+    local_.cycles.fetch_add(1, std::memory_order_relaxed);
+    count_orphans(now.live());
+    return now.live();
+}
+
+void shared_core::disown_fragments() noexcept {
+    lane_word now = local_.load();
+    expect_orphans();
+    local_.word.store(now.forced_empty().bits, std::memory_order_relaxed);
+    // A disposed lane's storage was waiting for the last of them; now it waits for the orphans.
+    count_orphans(now.live());
+    if (now.disposed() && now.live() != 0) release_storage_reference();
+}
+
+std::uint64_t shared_core::purge() noexcept {
+    if (between_processes()) return 0;
+    // Closed, nobody allocates; empty, nobody writes; and with a count of its own, the storage stays. All in one step.
+    lane_word now = local_.load();
+    do {
+        if (now.closed() || now.disposed() || now.live() != 0) return 0;
+    } while (!local_.swap(now, now.with(lane_word::closed_bit).allocated(0)));
+    std::uint64_t purged = storage_->purge(0, geometry_.capacity);
+    local_.change_flags(0, lane_word::closed_bit);
+    uncount_locally(now.forced());
+    return purged;
+}
+
+lane_word shared_core::word() const noexcept {
+    return with_state(lane_word{}, [](const lane_state& state) { return state.load(); });
+}
+
+std::uint64_t shared_core::cycle() const noexcept {
+    return with_state(std::uint64_t{0}, [](const lane_state& state) { return state.cycle(); });
+}
+
+std::uint64_t shared_core::offset_of(lane_word now) const noexcept {
+    return std::min(now.offset() << geometry_.granule_shift, geometry_.capacity);
+}
+
+std::chrono::steady_clock::time_point shared_core::last_allocation() const noexcept {
+    return std::chrono::steady_clock::time_point(
+        std::chrono::nanoseconds(last_allocation_ns_.load(std::memory_order_relaxed)));
+}
+
+result<fragment_token> shared_core::send(fragment f) noexcept {
+    if (f.core() != this || !between_processes()) return errc::not_a_lane;
+    if (errc e = f.check(); e != errc{}) return e;
+    fragment_token token{static_cast<std::uint64_t>(f.data() - geometry_.data), f.size(), state_->cycle()};
+    uncount_locally(static_cast<std::uint8_t>(f.detach().stamp));
+    return token;
+}
+
+result<shared_core::sent_range> shared_core::find_sent(const fragment_token& token) const noexcept {
+    lane_word now = state_->load();
+    bool same_cycle = now.full_cycle(state_->cycles.load(std::memory_order_relaxed)) == token.cycle;
+    if (now.live() == 0) return errc::negative_reset;
+    if (!same_cycle) return errc::wrong_cycle;
+    if (now.closed()) return errc::lane_closed;
+    std::uint64_t used = offset_of(now);
+    if (token.size == 0 || token.offset > used || token.size > used - token.offset) return errc::out_of_bounds;
+    return sent_range{geometry_.data + token.offset, now.forced()};
+}
+
+result<std::span<std::byte>> shared_core::look(const fragment_token& token) const noexcept {
+    if (!between_processes()) return errc::not_a_lane;
+    pin held(*this);
+    if (!held) return held.error();
+    result<sent_range> found = find_sent(token);
+    if (!found) return found.error();
+    return std::span(found->data, token.size);
+}
+
+result<fragment> shared_core::receive(const fragment_token& token) noexcept {
+    if (!between_processes()) return errc::not_a_lane;
+    result<std::uint8_t> local = count_locally();
+    if (!local) return local.error();
+    result<sent_range> found = find_sent(token);
+    if (found) return make(found->data, token.size, *local, found->forced);
+    uncount_locally(*local);
+    return found.error();
+}
+
+fragment shared_core::take_contents() noexcept {
+    std::uint64_t bytes = contents_.exchange(0, std::memory_order_relaxed);
+    if (bytes == 0) return {};
+    result<std::uint8_t> local = count_locally();
+    return local ? make(geometry_.data, bytes, *local, state_->load().forced()) : fragment();
+}
+
+result<shared_core*> make_shared_core(std::unique_ptr<storage_holder> storage, std::byte* data, std::uint64_t size,
+                                      storage_type type, bool keeps_state, bool fresh) noexcept {
+    lane_header* header = nullptr;
+    lane_geometry geometry{data, size, lane_word::granule_shift(size)};
+    std::uint64_t contents = 0;
+    if (keeps_state) {
+        if (size <= header_bytes) return fresh ? errc::size_out_of_range : errc::storage_truncated;
+        header = reinterpret_cast<lane_header*>(data);
+        if (fresh) {
+            header->begin(size - header_bytes);
+        } else if (errc e = header->check(size); e != errc{}) {
+            return e;
+        }
+        geometry = {data + header_bytes, header->capacity, header->granule_shift};
+        if (!fresh && type == storage_type::file) {
+            // Whoever held fragments is gone with its process. All of them together are one now, the contents.
+            lane_word was = header->state.load();
+            contents = std::min(was.offset() << geometry.granule_shift, geometry.capacity);
+            lane_word now = was.without(lane_word::closed_bit | lane_word::disposed_bit | lane_word::most_live << lane_word::live_shift);
+            if (contents != 0) now = now.allocated(was.offset());
+            header->state.word.store(now.bits, std::memory_order_relaxed);
+        }
+    }
+    try {
+        auto* core = new shared_core(std::move(storage), geometry, type, header != nullptr ? &header->state : nullptr);
+        core->set_contents(contents);
+        return core;
+    } catch (const std::bad_alloc&) {
+        return errc::out_of_memory;
+    }
+}
+
+}  // namespace lanes::detail

@@ -1,0 +1,118 @@
+// The state of a lane that threads share, and with some storages processes too.
+//
+// Within a process the lane's word is in the core. Between processes it is in the storage's header, and the word in the
+// core counts this process's own fragments: it decides when this process lets go of the mapping, and knows nothing of
+// offsets. A child of fork has copies of its parent's fragments; those are made orphans there, so that they are not
+// released twice.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <span>
+
+#include "lane/lane_state.hpp"
+#include "lanes/detail/lane_core.hpp"
+#include "lanes/fragment.hpp"
+#include "lanes/lane.hpp"
+
+namespace lanes::detail {
+
+class shared_core final : public lane_core {
+  public:
+    // Over memory that keeps no state, or beside the header that does.
+    shared_core(std::unique_ptr<storage_holder>, const lane_geometry&, storage_type, lane_state* between_processes);
+    ~shared_core() override;
+
+    result<fragment> allocate(std::uint64_t bytes, std::uint64_t alignment, unsigned tries) noexcept;
+    errc release(fragment_stamp) noexcept override;
+    errc access(fragment_stamp) const noexcept override;
+    storage_type type() const noexcept override { return type_; }
+
+    result<void> set_closed(bool closed) noexcept;
+    void dispose() noexcept;
+    bool disposed() const noexcept { return local_.load().disposed(); }
+    result<std::uint64_t> force_reset(bool close) noexcept;
+
+    // Gives the memory of a lane without fragments back to the system; 0 if there are any, or if the lane is closed.
+    std::uint64_t purge() noexcept;
+
+    // Of a disposed lane between processes, zero.
+    lane_word word() const noexcept;
+    std::uint64_t cycle() const noexcept;
+    std::uint64_t offset() const noexcept { return offset_of(word()); }
+    std::uint64_t capacity() const noexcept { return geometry_.capacity; }
+    std::span<std::byte> bytes() const noexcept { return {geometry_.data, geometry_.capacity}; }
+    std::chrono::steady_clock::time_point last_allocation() const noexcept;
+    bool between_processes() const noexcept { return state_ != &local_; }
+
+    // Between processes only.
+    result<fragment_token> send(fragment) noexcept;
+    result<fragment> receive(const fragment_token&) noexcept;
+    result<std::span<std::byte>> look(const fragment_token&) const noexcept;
+
+    // What a reopened file holds.
+    void set_contents(std::uint64_t bytes) noexcept { contents_.store(bytes, std::memory_order_relaxed); }
+    fragment take_contents() noexcept;
+
+    // In the child of fork: what was alive belongs to the parent.
+    void disown_fragments() noexcept;
+
+    // Whose bytes this lane's storage counts among; null: nobody's. Before the lane is shared.
+    void count_in(std::shared_ptr<byte_budget> budget, std::uint64_t bytes) noexcept;
+
+    // For a moment, one more fragment that has no bytes: as long as it is there, the storage is.
+    class pin {
+      public:
+        explicit pin(const shared_core& core) noexcept : core_(const_cast<shared_core&>(core)), counted_(core_.count_locally()) {}
+        ~pin() {
+            if (counted_) core_.uncount_locally(*counted_);
+        }
+        pin(const pin&) = delete;
+        explicit operator bool() const noexcept { return counted_.has_value(); }
+        errc error() const noexcept { return counted_.error(); }
+
+      private:
+        shared_core& core_;
+        result<std::uint8_t> counted_;
+    };
+
+  private:
+    void storage_unused() noexcept override;
+
+    // One more or one less in the count that keeps the storage. Gives the forced resets of this process's word.
+    result<std::uint8_t> count_locally() noexcept;
+    errc uncount_locally(std::uint8_t forced) noexcept;
+
+    // The state lies in the core, which is there; or in the storage, which must be kept while it is read.
+    template <class T, class F>
+    T with_state(T otherwise, F&& f) const noexcept {
+        if (!between_processes()) return f(*state_);
+        pin held(*this);
+        return held ? f(*state_) : otherwise;
+    }
+    std::uint64_t offset_of(lane_word) const noexcept;
+
+    struct sent_range {
+        std::byte* data;
+        std::uint8_t forced;
+    };
+    result<sent_range> find_sent(const fragment_token&) const noexcept;
+
+    fragment make(std::byte* data, std::uint64_t bytes, std::uint8_t local, std::uint8_t forced) noexcept;
+
+    lane_state* const state_;   // &local_, or in the header
+    const lane_geometry geometry_;
+    std::unique_ptr<storage_holder> storage_;
+    const storage_type type_;
+    std::uint8_t oldest_orphan_ = 0;             // forced resets when there were no orphans last; under the lock of force_reset
+    std::atomic<std::uint64_t> contents_{0};
+    std::shared_ptr<byte_budget> budget_;
+    std::uint64_t budget_bytes_ = 0;
+
+    alignas(64) lane_state local_;
+    std::atomic<std::uint64_t> last_allocation_ns_{0};
+};
+
+}  // namespace lanes::detail

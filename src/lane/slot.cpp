@@ -1,0 +1,55 @@
+// Slots: fragments without a lane, each a block of the process heap with its core in front.
+#include <new>
+
+#include "lanes/fragment.hpp"
+
+namespace lanes {
+namespace {
+
+// The core of one block that is one fragment; nothing else refers to either, so no count decides.
+class slot_core final : public detail::lane_core {
+  public:
+    static result<fragment> make(std::uint64_t bytes, std::uint64_t alignment) noexcept {
+        if (errc e = detail::check_request(bytes, alignment, most_bytes); e != errc{}) return e;
+        auto align = static_cast<std::align_val_t>(alignment > alignof(slot_core) ? alignment : alignof(slot_core));
+        std::uint64_t front = (sizeof(slot_core) + static_cast<std::uint64_t>(align) - 1) & ~(static_cast<std::uint64_t>(align) - 1);
+        void* block = ::operator new(front + bytes, align, std::nothrow);
+        if (block == nullptr) return errc::out_of_memory;
+        auto* core = new (block) slot_core(align);
+        return fragment(fragment::parts{static_cast<std::byte*>(block) + front, bytes, core, 0});
+    }
+
+    errc release(detail::fragment_stamp) noexcept override {
+        std::align_val_t align = align_;
+        this->~slot_core();
+        ::operator delete(this, align);
+        return errc{};
+    }
+    errc access(detail::fragment_stamp) const noexcept override { return errc{}; }
+    storage_type type() const noexcept override { return storage_type::slot; }
+
+  private:
+    static constexpr std::uint64_t most_bytes = std::uint64_t{1} << 46;   // as a lane's capacity
+
+    explicit slot_core(std::align_val_t align) noexcept : align_(align) {}
+    ~slot_core() override = default;
+    void storage_unused() noexcept override {}
+
+    const std::align_val_t align_;
+};
+
+}  // namespace
+
+result<slot> slot::try_make(std::uint64_t bytes, std::uint64_t alignment) noexcept {
+    result<fragment> made = slot_core::make(bytes, alignment);
+    if (!made) return made.error();
+    return slot(*std::move(made));
+}
+
+result<slot> slot::try_over(std::span<std::byte> buffer, std::uint64_t from, std::uint64_t bytes) noexcept {
+    if (bytes == 0) return errc::size_out_of_range;
+    if (from > buffer.size() || bytes > buffer.size() - from) return errc::out_of_bounds;
+    return slot(buffer.subspan(from, bytes));
+}
+
+}  // namespace lanes

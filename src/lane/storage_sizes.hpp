@@ -1,0 +1,22 @@
+// Which sizes and alignments a storage takes.
+#pragma once
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+#include "lanes/storage.hpp"
+#include "os/os.hpp"
+
+namespace lanes {
+
+// What a pointer difference can count, in whole pages of any machine: every size below can be rounded up and added to.
+inline constexpr std::uint64_t largest_storage = PTRDIFF_MAX - (max_alignment - 1);
+
+inline bool is_storage_size(std::uint64_t bytes) { return bytes >= 1 && bytes <= largest_storage; }
+
+inline bool is_alignment(std::uint64_t alignment) {
+    return std::has_single_bit(alignment) && alignment <= max_alignment;
+}
+
+}  // namespace lanes
