@@ -53,15 +53,11 @@ struct fragment_token {
     std::uint64_t cycle;    // of the lane when it was made: an older one is refused
 };
 
-// A lane over any storage. Move-only; an empty or moved-from lane fails every call with not_initialised. All calls of one
-// lane object may be made by many threads at once, but for moving, assigning and destroying it.
-class LANES_API lane {
+// A lane over any storage, named but not owned: what a highway gives for one of its lanes, good as long as the highway is there.
+// Copyable. One that names no lane fails every call with not_initialised. Many threads may call at once.
+class LANES_API lane_ref {
   public:
-    lane() noexcept = default;
-    lane(lane&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
-    lane& operator=(lane&& other) noexcept;
-    // Disposes. Fragments that are still alive stay valid memory; they keep the storage until the last of them goes.
-    ~lane();
+    lane_ref() noexcept = default;
 
     // A fragment of `bytes` bytes whose first byte is at a multiple of `alignment`. It gives up with `contended` when other threads were
     // faster `tries` times (0: never gives up). Any thread. A compare-and-swap, about ten nanoseconds while nobody else uses the lane.
@@ -138,9 +134,23 @@ class LANES_API lane {
     // takes and releases it, the lane does not reset. Empty if there was nothing, or it was taken before.
     fragment contents() noexcept;
 
+    explicit lane_ref(detail::shared_core* core) noexcept : core_(core) {}   // for highways
+
   protected:
-    explicit lane(detail::shared_core* core) noexcept : core_(core) {}
     detail::shared_core* core_ = nullptr;
+};
+
+// A lane over any storage, owned. Move-only: moving, assigning and destroying it is no other thread's business meanwhile.
+class LANES_API lane : public lane_ref {
+  public:
+    lane() noexcept = default;   // empty
+    lane(lane&& other) noexcept : lane_ref(std::exchange(other.core_, nullptr)) {}
+    lane& operator=(lane&& other) noexcept;
+    // Disposes. Fragments that are still alive stay valid memory; they keep the storage until the last of them goes.
+    ~lane();
+
+  protected:
+    using lane_ref::lane_ref;
 };
 
 // A lane over storage of one kind. Errors of making one: those of the storage; size_out_of_range for a capacity of zero; for a

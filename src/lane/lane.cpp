@@ -1,4 +1,4 @@
-// The lane object: who holds a core, and what it says of it.
+// The lane object: who holds a core, and what is asked of it.
 #include "lanes/lane.hpp"
 
 #include <unistd.h>
@@ -26,39 +26,39 @@ lane::~lane() {
     core_->let_go();
 }
 
-result<fragment> lane::try_allocate(std::uint64_t bytes, std::uint64_t alignment, unsigned tries) noexcept {
+result<fragment> lane_ref::try_allocate(std::uint64_t bytes, std::uint64_t alignment, unsigned tries) noexcept {
     if (core_ == nullptr) return errc::not_initialised;
     return core_->allocate(bytes, alignment, tries);
 }
 
-std::uint64_t lane::capacity() const noexcept { return core_ != nullptr ? core_->capacity() : 0; }
-std::uint64_t lane::offset() const noexcept { return core_ != nullptr ? core_->offset() : 0; }
-std::uint64_t lane::free_space() const noexcept {
+std::uint64_t lane_ref::capacity() const noexcept { return core_ != nullptr ? core_->capacity() : 0; }
+std::uint64_t lane_ref::offset() const noexcept { return core_ != nullptr ? core_->offset() : 0; }
+std::uint64_t lane_ref::free_space() const noexcept {
     return core_ == nullptr || closed() || disposed() ? 0 : core_->capacity() - core_->offset();
 }
-std::uint64_t lane::live() const noexcept { return core_ != nullptr ? core_->word().live() : 0; }
-std::uint64_t lane::cycle() const noexcept { return core_ != nullptr ? core_->cycle() : 0; }
-bool lane::closed() const noexcept { return core_ != nullptr && !core_->disposed() && core_->word().closed(); }
-bool lane::disposed() const noexcept { return core_ != nullptr && core_->disposed(); }
-storage_type lane::type() const noexcept { return core_ != nullptr ? core_->type() : storage_type::slot; }
+std::uint64_t lane_ref::live() const noexcept { return core_ != nullptr ? core_->word().live() : 0; }
+std::uint64_t lane_ref::cycle() const noexcept { return core_ != nullptr ? core_->cycle() : 0; }
+bool lane_ref::closed() const noexcept { return core_ != nullptr && !core_->disposed() && core_->word().closed(); }
+bool lane_ref::disposed() const noexcept { return core_ != nullptr && core_->disposed(); }
+storage_type lane_ref::type() const noexcept { return core_ != nullptr ? core_->type() : storage_type::slot; }
 
-std::chrono::steady_clock::time_point lane::last_allocation() const noexcept {
+std::chrono::steady_clock::time_point lane_ref::last_allocation() const noexcept {
     return core_ != nullptr ? core_->last_allocation() : std::chrono::steady_clock::time_point{};
 }
 
-result<void> lane::try_close() noexcept { return core_ != nullptr ? core_->set_closed(true) : errc::not_initialised; }
-result<void> lane::try_reopen() noexcept { return core_ != nullptr ? core_->set_closed(false) : errc::not_initialised; }
+result<void> lane_ref::try_close() noexcept { return core_ != nullptr ? core_->set_closed(true) : errc::not_initialised; }
+result<void> lane_ref::try_reopen() noexcept { return core_ != nullptr ? core_->set_closed(false) : errc::not_initialised; }
 
-void lane::dispose() noexcept {
+void lane_ref::dispose() noexcept {
     if (core_ != nullptr) core_->dispose();
 }
 
-result<std::uint64_t> lane::try_force_reset(bool close) noexcept {
+result<std::uint64_t> lane_ref::try_force_reset(bool close) noexcept {
     if (core_ == nullptr) return errc::not_initialised;
     return core_->force_reset(close);
 }
 
-std::span<std::byte> lane::bytes() const noexcept {
+std::span<std::byte> lane_ref::bytes() const noexcept {
     if (core_ == nullptr || core_->disposed()) return {};
     return core_->bytes();
 }
@@ -69,7 +69,7 @@ namespace {
 template <class F>
 result<std::uint64_t> fill_with(const detail::shared_core* core, std::uint64_t bytes, F&& fill) noexcept {
     if (core == nullptr) return errc::not_initialised;
-    if (bytes == lane::all_bytes) bytes = core->capacity();
+    if (bytes == lane_ref::all_bytes) bytes = core->capacity();
     if (bytes > core->capacity()) return errc::size_out_of_range;
     detail::shared_core::pin held(*core);
     if (!held) return held.error();
@@ -78,7 +78,7 @@ result<std::uint64_t> fill_with(const detail::shared_core* core, std::uint64_t b
 
 }  // namespace
 
-result<std::uint64_t> lane::try_fill_from(std::istream& from, std::uint64_t bytes) noexcept {
+result<std::uint64_t> lane_ref::try_fill_from(std::istream& from, std::uint64_t bytes) noexcept {
     return fill_with(core_, bytes, [&](std::span<std::byte> to) -> result<std::uint64_t> {
         try {
             from.read(reinterpret_cast<char*>(to.data()), static_cast<std::streamsize>(to.size()));
@@ -91,7 +91,7 @@ result<std::uint64_t> lane::try_fill_from(std::istream& from, std::uint64_t byte
     });
 }
 
-result<std::uint64_t> lane::try_fill_from(int descriptor, std::uint64_t bytes) noexcept {
+result<std::uint64_t> lane_ref::try_fill_from(int descriptor, std::uint64_t bytes) noexcept {
     return fill_with(core_, bytes, [&](std::span<std::byte> to) -> result<std::uint64_t> {
         std::uint64_t done = 0;
         while (done < to.size()) {
@@ -105,7 +105,7 @@ result<std::uint64_t> lane::try_fill_from(int descriptor, std::uint64_t bytes) n
     });
 }
 
-std::string lane::trace() const {
+std::string lane_ref::trace() const {
     if (core_ == nullptr) return "empty lane";
     std::ostringstream out;
     out << name_of(type()) << " lane of " << capacity() << " bytes: ";
@@ -117,21 +117,21 @@ std::string lane::trace() const {
     return out.str();
 }
 
-result<fragment_token> lane::try_send(fragment f) noexcept {
+result<fragment_token> lane_ref::try_send(fragment f) noexcept {
     if (core_ == nullptr) return errc::not_initialised;
     return core_->send(std::move(f));
 }
 
-result<fragment> lane::try_receive(const fragment_token& token) noexcept {
+result<fragment> lane_ref::try_receive(const fragment_token& token) noexcept {
     if (core_ == nullptr) return errc::not_initialised;
     return core_->receive(token);
 }
 
-result<std::span<std::byte>> lane::try_look(const fragment_token& token) const noexcept {
+result<std::span<std::byte>> lane_ref::try_look(const fragment_token& token) const noexcept {
     if (core_ == nullptr) return errc::not_initialised;
     return core_->look(token);
 }
 
-fragment lane::contents() noexcept { return core_ != nullptr ? core_->take_contents() : fragment(); }
+fragment lane_ref::contents() noexcept { return core_ != nullptr ? core_->take_contents() : fragment(); }
 
 }  // namespace lanes
