@@ -10,6 +10,8 @@
 // fragment lives in any case; only after a forced reset may they belong to another fragment, too.
 #pragma once
 
+#include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -71,9 +73,9 @@ class byte_access {
     }
     template <storable T>
     T unchecked_read(std::uint64_t offset) const noexcept {
-        std::remove_const_t<T> value;
-        std::memcpy(static_cast<void*>(&value), self().data() + offset, sizeof(T));
-        return value;
+        std::array<std::byte, sizeof(T)> value;
+        std::memcpy(value.data(), self().data() + offset, sizeof(T));
+        return std::bit_cast<std::remove_const_t<T>>(value);   // which may have no default constructor
     }
 
     // Writes the bytes of `value` to `offset`, of any alignment. Gives the offset behind it, where the next one may go.
@@ -96,7 +98,7 @@ class byte_access {
     std::uint64_t read_bytes(std::uint64_t offset, std::span<std::byte> to) const { return try_read_bytes(offset, to).value(); }
     result<std::uint64_t> try_read_bytes(std::uint64_t offset, std::span<std::byte> to) const noexcept {
         if (errc e = check_range(offset, to.size()); e != errc{}) return e;
-        if (!to.empty()) std::memcpy(to.data(), self().data() + offset, to.size());
+        if (!to.empty()) std::memmove(to.data(), self().data() + offset, to.size());
         return offset + to.size();
     }
     std::uint64_t write_bytes(std::uint64_t offset, std::span<const std::byte> from) const {
