@@ -72,7 +72,7 @@ result<std::uint64_t> fill_with(const detail::shared_core* core, std::uint64_t b
     if (bytes == lane_ref::all_bytes) bytes = core->capacity();
     if (bytes > core->capacity()) return errc::size_out_of_range;
     detail::shared_core::pin held(*core);
-    if (!held) return held.error();
+    if (!held) return errc::lane_disposed;
     return fill(core->bytes().first(bytes));
 }
 

@@ -1,6 +1,7 @@
 // What a lane in a file or in memory between processes begins with: how its bytes are to be read, and its state.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <cstring>
 
@@ -28,16 +29,20 @@ struct lane_header {
         std::memcpy(magic, magic_text, sizeof magic);
     }
 
-    // What is wrong with it, in `size` bytes of storage; errc{} if nothing is.
-    errc check(std::uint64_t size) const noexcept {
+    // Where the lane lies that this header begins, in `size` bytes of storage; or what is wrong with it. The capacity is read
+    // once: who shares the memory may write another one between its check and its use.
+    result<lane_geometry> read(std::uint64_t size) noexcept {
         if (std::memcmp(magic, magic_text, sizeof magic) != 0 || header_size != header_bytes) return errc::not_a_lane;
-        if (capacity == 0 || granule_shift != lane_word::granule_shift(capacity)) return errc::storage_corrupt;
-        if (size - header_bytes < capacity) return errc::storage_truncated;
+        std::uint64_t bytes = std::atomic_ref(capacity).load(std::memory_order_relaxed);
+        if (bytes == 0) return errc::storage_corrupt;
+        unsigned shift = lane_word::granule_shift(bytes);
+        if (granule_shift != shift) return errc::storage_corrupt;
+        if (size - header_bytes < bytes) return errc::storage_truncated;
         lane_word now = state.load();
         // The last unit may lie partly behind the capacity, never wholly.
-        if (now.offset() != 0 && (now.offset() - 1) << granule_shift >= capacity) return errc::storage_corrupt;
+        if (now.offset() != 0 && (now.offset() - 1) << shift >= bytes) return errc::storage_corrupt;
         if ((now.live() == 0) != (now.offset() == 0)) return errc::storage_corrupt;
-        return errc{};
+        return lane_geometry{reinterpret_cast<std::byte*>(this) + header_bytes, bytes, shift};
     }
 };
 static_assert(sizeof(lane_header) == header_bytes);

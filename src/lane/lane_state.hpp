@@ -15,7 +15,10 @@ namespace lanes::detail {
 
 struct lane_state {
     std::atomic<std::uint64_t> word{0};
-    std::atomic<std::uint64_t> cycles{0};   // resets; brought up to date right after the word, see lane_word::full_cycle
+    // Cycles that were begun, by their first fragment or by a forced reset of an empty lane: one more than the resets while
+    // anything is alive, else as many. Brought up to date right after the word, and not by the release that resets: behind
+    // the last release there may be no state any more.
+    std::atomic<std::uint64_t> begun{0};
 
     lane_word load() const noexcept { return {word.load(std::memory_order_acquire)}; }
 
@@ -25,9 +28,20 @@ struct lane_state {
         return word.compare_exchange_weak(expected.bits, desired.bits, std::memory_order_acq_rel, std::memory_order_acquire);
     }
 
-    std::uint64_t cycle() const noexcept {
-        lane_word now = load();
-        return now.full_cycle(cycles.load(std::memory_order_relaxed));
+    void count_begun() noexcept { begun.fetch_add(1, std::memory_order_release); }   // pairs with look()
+
+    // The word, and the resets up to it. Right as long as fewer than 255 threads are between the word and the count at once.
+    struct moment {
+        lane_word word;
+        std::uint64_t cycle;
+    };
+    moment look() const noexcept {
+        while (true) {
+            std::uint64_t counted = begun.load(std::memory_order_acquire);
+            lane_word now = load();
+            // A count from after the word would be ahead of it.
+            if (begun.load(std::memory_order_relaxed) == counted) return {now, now.full_cycle(counted - 1)};
+        }
     }
 
     // Sets or clears flags; gives the word of before.
@@ -63,7 +77,10 @@ inline result<taken_range> take_range(lane_state& state, const lane_geometry& g,
         if (from > g.capacity || bytes > g.capacity - from) return errc::lane_full;
         if (now.live() == lane_word::most_live) return errc::too_many_fragments;
         std::uint64_t behind = ((from + bytes - 1) >> g.granule_shift) + 1;
-        if (state.swap(now, now.allocated(behind))) return taken_range{g.data + from, now.forced()};
+        if (state.swap(now, now.allocated(behind))) {
+            if (now.live() == 0) state.count_begun();
+            return taken_range{g.data + from, now.forced()};
+        }
         if (tries != 0 && --tries == 0) return errc::contended;
     }
 }
@@ -73,15 +90,14 @@ struct released_range {
     lane_word after;  // the word that this release left; meaningless with an error
 };
 
+// Touches nothing of the state once it has succeeded: whoever disposes of the lane may be waiting for just that.
 inline released_range release_range(lane_state& state, std::uint8_t forced) noexcept {
     lane_word now = state.load();
     while (true) {
         if (now.forced() != forced) return {errc::wrong_cycle, now};
         if (now.live() == 0) return {errc::negative_reset, now};
         lane_word after = now.released();
-        if (!state.swap(now, after)) continue;
-        if (after.live() == 0) state.cycles.fetch_add(1, std::memory_order_relaxed);
-        return {errc{}, after};
+        if (state.swap(now, after)) return {errc{}, after};
     }
 }
 

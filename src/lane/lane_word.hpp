@@ -5,7 +5,7 @@
 //
 // The word is the whole truth about what of a lane is handed out, so a compare-and-swap that finds the word it has read may
 // act on it, however often the word was something else in between. `cycle` counts resets and `forced` the forced ones among
-// them, modulo what the bits hold; the numbers at full width are beside the word.
+// them, modulo what the bits hold; what makes the cycle a number of full width is beside the word.
 //
 // Invariant: live == 0 implies offset == 0. The last release resets the offset and counts the cycle in the same swap.
 #pragma once
@@ -51,15 +51,15 @@ struct lane_word {
     constexpr lane_word with(std::uint64_t flags) const { return {bits | flags}; }
     constexpr lane_word without(std::uint64_t flags) const { return {bits & ~flags}; }
 
-    // The bytes that a unit of the offset stands for in a lane of that capacity: 16, or more above 4 GiB.
+    // The bytes that a unit of the offset stands for in a lane of that capacity (not zero): 16, or more from 4 GiB on. The
+    // unit in which the capacity ends counts as a whole one.
     static constexpr unsigned granule_shift(std::uint64_t capacity) {
         unsigned shift = 4;
-        while (capacity >> shift > most_units) ++shift;
+        while ((capacity - 1) >> shift >= most_units) ++shift;
         return shift;
     }
 
-    // The number of resets, from the count that is brought up to date right after each, and the word. Right as long as fewer
-    // than 256 threads are between the two at once.
+    // The number of resets, from the word and a count that is behind it by less than 256.
     constexpr std::uint64_t full_cycle(std::uint64_t counted) const {
         return counted + ((cycle() - counted) & (cycles - 1));
     }

@@ -17,23 +17,32 @@ namespace {
 // An address means as much elsewhere only up to the page.
 constexpr std::uint64_t max_alignment_between_processes = 4096;
 
-// The lanes between processes of this process, for the child of a fork.
+// What all lanes of the process have in common, and the child of a fork finds unlocked.
 struct registry {
+    // One forced reset at a time: they are rare, and each looks at the orphans of those before. Taken before `mutex`.
+    std::mutex forcing;
     std::mutex mutex;
-    std::vector<shared_core*> cores;
+    std::vector<shared_core*> cores;   // those between processes
 
     static registry& instance() {
         static registry* the = [] {
             auto* made = new registry;   // never destroyed: a lane may end after everything static
-            pthread_atfork([] { instance_lock().lock(); }, [] { instance_lock().unlock(); }, [] {
+            pthread_atfork([] { instance().lock(); }, [] { instance().unlock(); }, [] {
                 for (shared_core* core : instance().cores) core->disown_fragments();
-                instance_lock().unlock();
+                instance().unlock();
             });
             return made;
         }();
         return *the;
     }
-    static std::mutex& instance_lock() { return instance().mutex; }
+    void lock() {
+        forcing.lock();
+        mutex.lock();
+    }
+    void unlock() {
+        mutex.unlock();
+        forcing.unlock();
+    }
 
     void add(shared_core* core) {
         std::lock_guard hold(mutex);
@@ -44,12 +53,6 @@ struct registry {
         std::erase(cores, core);
     }
 };
-
-// One forced reset at a time in the process: they are rare, and each looks at the orphans of those before.
-std::mutex& force_lock() {
-    static std::mutex the;
-    return the;
-}
 
 }  // namespace
 
@@ -123,12 +126,13 @@ result<std::uint8_t> shared_core::count_locally() noexcept {
 }
 
 errc shared_core::access(fragment_stamp stamp) const noexcept {
-    lane_word local = local_.load();
+    lane_word local = local_.load(), now = local;
     if (local.forced() != static_cast<std::uint8_t>(stamp)) return errc::wrong_cycle;
+    if (between_processes()) {
+        now = state_->load();   // there as long as the fragment is
+        if (now.forced() != static_cast<std::uint8_t>(stamp >> 8)) return errc::wrong_cycle;
+    }
     if (local.disposed()) return errc::lane_disposed;
-    if (!between_processes()) return local.closed() ? errc::lane_closed : errc{};
-    lane_word now = state_->load();
-    if (now.forced() != static_cast<std::uint8_t>(stamp >> 8)) return errc::wrong_cycle;
     return now.closed() ? errc::lane_closed : errc{};
 }
 
@@ -147,15 +151,16 @@ void shared_core::dispose() noexcept {
 }
 
 result<std::uint64_t> shared_core::force_reset(bool close) noexcept {
-    std::lock_guard hold(force_lock());
+    std::lock_guard hold(registry::instance().forcing);
     if (disposed()) return errc::lane_disposed;
     std::uint64_t flags = close ? lane_word::closed_bit : 0;
     if (between_processes()) {
         return with_state(result<std::uint64_t>(errc::lane_disposed), [&](lane_state& state) {
+            contents_.store(0, std::memory_order_relaxed);
             lane_word now = state.load();
             while (!state.swap(now, now.forced_empty().with(flags))) {
             }
-            state.cycles.fetch_add(1, std::memory_order_relaxed);
+            if (now.live() == 0) state.count_begun();
             return result<std::uint64_t>(now.live());
         });
     }
@@ -173,29 +178,33 @@ result<std::uint64_t> shared_core::force_reset(bool close) noexcept {
             return errc::lane_disposed;
         }
     } while (!local_.swap(now, now.forced_empty().with(flags)));
-    local_.cycles.fetch_add(1, std::memory_order_relaxed);
+    if (now.live() == 0) local_.count_begun();
     count_orphans(now.live());
     return now.live();
 }
 
 void shared_core::disown_fragments() noexcept {
+    if (!hold_storage()) return;   // another thread of the parent was giving it up, and is not here
     lane_word now = local_.load();
     expect_orphans();
     local_.word.store(now.forced_empty().bits, std::memory_order_relaxed);
+    contents_.store(0, std::memory_order_relaxed);
     // A disposed lane's storage was waiting for the last of them; now it waits for the orphans.
     count_orphans(now.live());
     if (now.disposed() && now.live() != 0) release_storage_reference();
+    release_storage_reference();
 }
 
 std::uint64_t shared_core::purge() noexcept {
     if (between_processes()) return 0;
-    // Closed, nobody allocates; empty, nobody writes; and with a count of its own, the storage stays. All in one step.
+    // Taken whole, as a fragment: nobody else has or gets a byte of it, unless by force.
+    std::lock_guard hold(registry::instance().forcing);
     lane_word now = local_.load();
     do {
         if (now.closed() || now.disposed() || now.live() != 0) return 0;
-    } while (!local_.swap(now, now.with(lane_word::closed_bit).allocated(0)));
+    } while (!local_.swap(now, now.allocated(((geometry_.capacity - 1) >> geometry_.granule_shift) + 1)));
+    local_.count_begun();
     std::uint64_t purged = storage_->purge(0, geometry_.capacity);
-    local_.change_flags(0, lane_word::closed_bit);
     uncount_locally(now.forced());
     return purged;
 }
@@ -205,7 +214,7 @@ lane_word shared_core::word() const noexcept {
 }
 
 std::uint64_t shared_core::cycle() const noexcept {
-    return with_state(std::uint64_t{0}, [](const lane_state& state) { return state.cycle(); });
+    return with_state(std::uint64_t{0}, [](const lane_state& state) { return state.look().cycle; });
 }
 
 std::uint64_t shared_core::offset_of(lane_word now) const noexcept {
@@ -218,18 +227,18 @@ std::chrono::steady_clock::time_point shared_core::last_allocation() const noexc
 }
 
 result<fragment_token> shared_core::send(fragment f) noexcept {
+    if (f.empty()) return errc::not_initialised;
     if (f.core() != this || !between_processes()) return errc::not_a_lane;
     if (errc e = f.check(); e != errc{}) return e;
-    fragment_token token{static_cast<std::uint64_t>(f.data() - geometry_.data), f.size(), state_->cycle()};
+    fragment_token token{static_cast<std::uint64_t>(f.data() - geometry_.data), f.size(), state_->look().cycle};
     uncount_locally(static_cast<std::uint8_t>(f.detach().stamp));
     return token;
 }
 
 result<shared_core::sent_range> shared_core::find_sent(const fragment_token& token) const noexcept {
-    lane_word now = state_->load();
-    bool same_cycle = now.full_cycle(state_->cycles.load(std::memory_order_relaxed)) == token.cycle;
+    auto [now, cycle] = state_->look();
     if (now.live() == 0) return errc::negative_reset;
-    if (!same_cycle) return errc::wrong_cycle;
+    if (cycle != token.cycle) return errc::wrong_cycle;
     if (now.closed()) return errc::lane_closed;
     std::uint64_t used = offset_of(now);
     if (token.size == 0 || token.offset > used || token.size > used - token.offset) return errc::out_of_bounds;
@@ -239,7 +248,7 @@ result<shared_core::sent_range> shared_core::find_sent(const fragment_token& tok
 result<std::span<std::byte>> shared_core::look(const fragment_token& token) const noexcept {
     if (!between_processes()) return errc::not_a_lane;
     pin held(*this);
-    if (!held) return held.error();
+    if (!held) return errc::lane_disposed;
     result<sent_range> found = find_sent(token);
     if (!found) return found.error();
     return std::span(found->data, token.size);
@@ -259,26 +268,27 @@ fragment shared_core::take_contents() noexcept {
     std::uint64_t bytes = contents_.exchange(0, std::memory_order_relaxed);
     if (bytes == 0) return {};
     result<std::uint8_t> local = count_locally();
-    return local ? make(geometry_.data, bytes, *local, state_->load().forced()) : fragment();
+    return local ? make(geometry_.data, bytes, *local, contents_forced_) : fragment();
 }
 
 result<shared_core*> make_shared_core(std::unique_ptr<storage_holder> storage, std::byte* data, std::uint64_t size,
                                       storage_type type, bool keeps_state, bool fresh) noexcept {
+    if (size == 0) return errc::size_out_of_range;
     lane_header* header = nullptr;
     lane_geometry geometry{data, size, lane_word::granule_shift(size)};
     std::uint64_t contents = 0;
+    std::uint8_t forced = 0;
     if (keeps_state) {
         if (size <= header_bytes) return fresh ? errc::size_out_of_range : errc::storage_truncated;
         header = reinterpret_cast<lane_header*>(data);
-        if (fresh) {
-            header->begin(size - header_bytes);
-        } else if (errc e = header->check(size); e != errc{}) {
-            return e;
-        }
-        geometry = {data + header_bytes, header->capacity, header->granule_shift};
+        if (fresh) header->begin(size - header_bytes);
+        result<lane_geometry> found = header->read(size);
+        if (!found) return found.error();
+        geometry = *found;
         if (!fresh && type == storage_type::file) {
             // Whoever held fragments is gone with its process. All of them together are one now, the contents.
             lane_word was = header->state.load();
+            forced = was.forced();
             contents = std::min(was.offset() << geometry.granule_shift, geometry.capacity);
             lane_word now = was.without(lane_word::closed_bit | lane_word::disposed_bit | lane_word::most_live << lane_word::live_shift);
             if (contents != 0) now = now.allocated(was.offset());
@@ -287,7 +297,7 @@ result<shared_core*> make_shared_core(std::unique_ptr<storage_holder> storage, s
     }
     try {
         auto* core = new shared_core(std::move(storage), geometry, type, header != nullptr ? &header->state : nullptr);
-        core->set_contents(contents);
+        core->set_contents(contents, forced);
         return core;
     } catch (const std::bad_alloc&) {
         return errc::out_of_memory;

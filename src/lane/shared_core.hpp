@@ -52,8 +52,11 @@ class shared_core final : public lane_core {
     result<fragment> receive(const fragment_token&) noexcept;
     result<std::span<std::byte>> look(const fragment_token&) const noexcept;
 
-    // What a reopened file holds.
-    void set_contents(std::uint64_t bytes) noexcept { contents_.store(bytes, std::memory_order_relaxed); }
+    // What a reopened file holds, and the forced resets of its state then. Before the lane is shared.
+    void set_contents(std::uint64_t bytes, std::uint8_t forced) noexcept {
+        contents_.store(bytes, std::memory_order_relaxed);
+        contents_forced_ = forced;
+    }
     fragment take_contents() noexcept;
 
     // In the child of fork: what was alive belongs to the parent.
@@ -62,20 +65,20 @@ class shared_core final : public lane_core {
     // Whose bytes this lane's storage counts among; null: nobody's. Before the lane is shared.
     void count_in(std::shared_ptr<byte_budget> budget, std::uint64_t bytes) noexcept;
 
-    // For a moment, one more fragment that has no bytes: as long as it is there, the storage is.
+    // As long as it is there, the storage is; false for a disposed lane. No fragment: the lane's counts do not show it.
     class pin {
       public:
-        explicit pin(const shared_core& core) noexcept : core_(const_cast<shared_core&>(core)), counted_(core_.count_locally()) {}
+        explicit pin(const shared_core& core) noexcept
+            : core_(const_cast<shared_core&>(core)), held_(!core_.disposed() && core_.hold_storage()) {}
         ~pin() {
-            if (counted_) core_.uncount_locally(*counted_);
+            if (held_) core_.release_storage_reference();
         }
         pin(const pin&) = delete;
-        explicit operator bool() const noexcept { return counted_.has_value(); }
-        errc error() const noexcept { return counted_.error(); }
+        explicit operator bool() const noexcept { return held_; }
 
       private:
         shared_core& core_;
-        result<std::uint8_t> counted_;
+        bool held_;
     };
 
   private:
@@ -108,6 +111,7 @@ class shared_core final : public lane_core {
     const storage_type type_;
     std::uint8_t oldest_orphan_ = 0;             // forced resets when there were no orphans last; under the lock of force_reset
     std::atomic<std::uint64_t> contents_{0};
+    std::uint8_t contents_forced_ = 0;
     std::shared_ptr<byte_budget> budget_;
     std::uint64_t budget_bytes_ = 0;
 

@@ -87,17 +87,20 @@ class LANES_API lane_core {
     lane_core() = default;
     virtual ~lane_core();
 
-    void release_storage_reference() noexcept {
-        if (storage_references_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-        storage_unused();
-        let_go();
+    // One reference more for a moment, unless the storage is gone. has_orphans() then may say yes without need.
+    bool hold_storage() noexcept {
+        std::int64_t now = storage_references_.load(std::memory_order_relaxed);
+        while (now != 0 && !storage_references_.compare_exchange_weak(now, now + 1, std::memory_order_relaxed)) {
+        }
+        return now != 0;
     }
+    void release_storage_reference() noexcept { drop_storage_references(1); }
 
-    // Around a forced reset. The number of orphans is known only when it has happened, and some may go before: until
-    // then, more references than there can be fragments keep the storage.
+    // Around a forced reset. The number of orphans is known only when it has happened, and some may go before, the lane
+    // be disposed even: until then, more references than there can be fragments keep the storage.
     void expect_orphans() noexcept { storage_references_.fetch_add(many, std::memory_order_relaxed); }
     void count_orphans(std::uint64_t orphans) noexcept {
-        storage_references_.fetch_sub(many - static_cast<std::int64_t>(orphans), std::memory_order_acq_rel);
+        drop_storage_references(many - static_cast<std::int64_t>(orphans));
     }
     bool has_orphans() const noexcept { return storage_references_.load(std::memory_order_relaxed) > 1; }
 
@@ -108,6 +111,12 @@ class LANES_API lane_core {
 
   private:
     static constexpr std::int64_t many = std::int64_t{1} << 48;
+
+    void drop_storage_references(std::int64_t n) noexcept {
+        if (storage_references_.fetch_sub(n, std::memory_order_acq_rel) != n) return;
+        storage_unused();
+        let_go();
+    }
 
     std::atomic<std::int64_t> storage_references_{1};
     std::atomic<std::int32_t> core_references_{2};
