@@ -12,10 +12,9 @@ owned_core::owned_core(std::byte* data, std::uint64_t capacity, storage_type typ
 }
 
 errc owned_core::why_not(std::uint64_t bytes, std::uint64_t alignment) const noexcept {
-    if (disposed()) return errc::lane_disposed;
-    if (closed()) return errc::lane_closed;
     if (errc e = check_request(bytes, alignment, capacity_); e != errc{}) return e;
-    return errc::lane_full;
+    if (disposed()) return errc::lane_disposed;
+    return closed() ? errc::lane_closed : errc::lane_full;
 }
 
 errc owned_core::release(fragment_stamp stamp) noexcept {
@@ -93,8 +92,11 @@ void owned_core::set_closed(bool closed) noexcept {
 }
 
 std::uint64_t owned_core::live() const noexcept {
-    std::uint64_t gone = released(remote_.load(std::memory_order_relaxed));
-    return disposed() ? all_released - gone : live_.load(std::memory_order_relaxed) - gone;
+    std::uint64_t gone = released(remote_.load(std::memory_order_acquire));
+    if (gone > all_released / 2) return all_released - gone;   // disposed
+    // The owner may have reset the lane between the two loads.
+    std::uint64_t all = live_.load(std::memory_order_relaxed);
+    return all > gone ? all - gone : 0;
 }
 
 }  // namespace lanes::detail

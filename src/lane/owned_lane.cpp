@@ -27,6 +27,8 @@ errc owned_lane::check_owner() const noexcept {
 }
 
 result<fragment> owned_lane::try_again(std::uint64_t bytes, std::uint64_t alignment) noexcept {
+    if (core_ == nullptr) return errc::not_initialised;
+    if (errc e = detail::check_request(bytes, alignment, core_->capacity()); e != errc{}) return e;
     if (errc e = check_owner(); e != errc{}) return e;
     if (errc e = core_->why_not(bytes, alignment); e != errc::lane_full) return e;
     if (!core_->reset_if_empty()) return errc::lane_full;

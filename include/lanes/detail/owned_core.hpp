@@ -33,7 +33,10 @@ class LANES_API owned_core : public lane_core {
     std::byte* allocate(std::uint64_t bytes, std::uint64_t alignment) noexcept {
         auto at = cursor_.load(std::memory_order_relaxed);
         if (!is_power_of_two(alignment)) return nullptr;
-        if (alignment > granule) at = (at + (alignment - 1)) & ~(alignment - 1);
+        if (alignment > granule) {
+            if (alignment > max_alignment) return nullptr;
+            at = (at + (alignment - 1)) & ~(alignment - 1);
+        }
         // A size of zero, or of more than there is address space, becomes the largest number here.
         if (bytes - 1 >= capacity_ || at + bytes > end_) return nullptr;
         cursor_.store(whole_granules(at + bytes), std::memory_order_relaxed);
