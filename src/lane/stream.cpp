@@ -1,0 +1,494 @@
+// Stream buffers over fragments and highways, their streams, and iovecs.
+#include "lanes/stream.hpp"
+
+#include <algorithm>
+#include <climits>
+#include <cstring>
+#include <new>
+#include <utility>
+
+#include "lanes/detail/lane_core.hpp"
+
+namespace lanes {
+
+// checked_streambuf
+
+checked_streambuf::~checked_streambuf() = default;
+
+checked_streambuf::checked_streambuf(checked_streambuf&& other)
+    : std::streambuf(other),
+      read_position_(std::exchange(other.read_position_, 0)),
+      write_position_(std::exchange(other.write_position_, 0)),
+      last_failure_(std::exchange(other.last_failure_, {})) {}
+
+void checked_streambuf::positions_after_consuming(std::uint64_t bytes) noexcept {
+    read_position_ -= std::min(read_position_, bytes);
+    write_position_ -= std::min(write_position_, bytes);
+}
+
+void checked_streambuf::positions_within(std::uint64_t length) noexcept {
+    read_position_ = std::min(read_position_, length);
+    write_position_ = std::min(write_position_, length);
+}
+
+result<std::uint64_t> checked_streambuf::try_read(std::span<std::byte> to) noexcept {
+    std::uint64_t done = 0;
+    while (done < to.size()) {
+        result<std::span<std::byte>> piece = readable(read_position_ + done);
+        if (!piece) return record(piece.why());
+        if (piece->empty()) break;
+        std::uint64_t n = std::min<std::uint64_t>(piece->size(), to.size() - done);
+        std::memmove(to.data() + done, piece->data(), n);
+        done += n;
+    }
+    read_position_ += done;
+    return done;
+}
+
+result<void> checked_streambuf::try_write(std::span<const std::byte> from) noexcept {
+    while (!from.empty()) {
+        result<std::span<std::byte>> piece = writable(write_position_, from.size());
+        if (!piece) return record(piece.why());
+        std::size_t n = std::min(piece->size(), from.size());
+        std::memmove(piece->data(), from.data(), n);
+        write_position_ += n;
+        from = from.subspan(n);
+    }
+    return {};
+}
+
+// The bytes at the read position, for the calls of std::streambuf, which have no other way than an exception to say
+// that this is not the end.
+std::span<std::byte> checked_streambuf::next_to_read() {
+    result<std::span<std::byte>> piece = readable(read_position_);
+    if (!piece) record(piece.why());
+    return piece.value();
+}
+
+checked_streambuf::int_type checked_streambuf::underflow() {
+    std::span<std::byte> next = next_to_read();
+    return next.empty() ? traits_type::eof() : std::to_integer<int_type>(next.front());
+}
+
+checked_streambuf::int_type checked_streambuf::uflow() {
+    int_type next = underflow();
+    if (next != traits_type::eof()) ++read_position_;
+    return next;
+}
+
+checked_streambuf::int_type checked_streambuf::pbackfail(int_type c) {
+    if (read_position_ == 0) return traits_type::eof();
+    --read_position_;
+    std::span<std::byte> next;
+    try {
+        next = next_to_read();
+    } catch (...) {
+        ++read_position_;
+        throw;
+    }
+    // A buffer that is written to takes another character, too, as std::stringbuf does.
+    if (!next.empty() && c != traits_type::eof()) next.front() = static_cast<std::byte>(c);
+    return traits_type::not_eof(c);
+}
+
+checked_streambuf::int_type checked_streambuf::overflow(int_type c) {
+    if (c == traits_type::eof()) return traits_type::not_eof(c);
+    result<std::span<std::byte>> piece = writable(write_position_, 1);
+    if (!piece) {
+        record(piece.why());
+        return traits_type::eof();
+    }
+    piece->front() = static_cast<std::byte>(c);
+    ++write_position_;
+    return c;
+}
+
+std::streamsize checked_streambuf::xsgetn(char* to, std::streamsize n) {
+    if (n <= 0) return 0;
+    return static_cast<std::streamsize>(read({reinterpret_cast<std::byte*>(to), static_cast<std::size_t>(n)}));
+}
+
+std::streamsize checked_streambuf::xsputn(const char* from, std::streamsize n) {
+    if (n <= 0) return 0;
+    std::uint64_t before = write_position_;
+    // The stream makes a bad state of the short count; why is in last_error().
+    static_cast<void>(try_write({reinterpret_cast<const std::byte*>(from), static_cast<std::size_t>(n)}));
+    return static_cast<std::streamsize>(write_position_ - before);
+}
+
+checked_streambuf::pos_type checked_streambuf::seekoff(off_type offset, std::ios_base::seekdir from,
+                                                       std::ios_base::openmode which) {
+    const pos_type failed(off_type(-1));
+    bool in = (which & std::ios_base::in) != 0, out = (which & std::ios_base::out) != 0;
+    if (!in && !out) return failed;
+    std::uint64_t base = 0;
+    if (from == std::ios_base::cur) {
+        if (in && out) return failed;
+        base = in ? read_position_ : write_position_;
+    } else if (from == std::ios_base::end) {
+        base = length();
+    } else if (from != std::ios_base::beg) {
+        return failed;
+    }
+    off_type target;
+    if (__builtin_add_overflow(static_cast<off_type>(base), offset, &target)) return failed;
+    if (target < 0 || static_cast<std::uint64_t>(target) > length()) return failed;
+    if (in) read_position_ = static_cast<std::uint64_t>(target);
+    if (out) write_position_ = static_cast<std::uint64_t>(target);
+    return pos_type(target);
+}
+
+checked_streambuf::pos_type checked_streambuf::seekpos(pos_type position, std::ios_base::openmode which) {
+    return seekoff(off_type(position), std::ios_base::beg, which);
+}
+
+int checked_streambuf::sync() {
+    result<std::span<std::byte>> last = readable(write_position_ - std::min<std::uint64_t>(write_position_, 1));
+    if (last) return 0;
+    record(last.why());
+    return -1;
+}
+
+// fragment_buf
+
+fragment_buf::~fragment_buf() = default;
+
+fragment fragment_buf::take_fragment() noexcept { return std::move(owned_); }
+
+result<std::span<std::byte>> fragment_buf::readable(std::uint64_t position) noexcept {
+    result<std::span<std::byte>> all = over().try_bytes();
+    if (!all) return all;
+    return all->subspan(std::min<std::uint64_t>(position, all->size()));
+}
+
+result<std::span<std::byte>> fragment_buf::writable(std::uint64_t position, std::uint64_t) noexcept {
+    result<std::span<std::byte>> rest = readable(position);
+    if (rest && rest->empty()) return errc::out_of_bounds;
+    return rest;
+}
+
+std::streamsize fragment_buf::showmanyc() {
+    std::uint64_t left = length() - std::min(length(), read_position());
+    return left != 0 ? static_cast<std::streamsize>(left) : -1;
+}
+
+// highway_buf
+
+namespace {
+
+errc check_options(std::uint64_t tile_bytes, const tile_options& options) noexcept {
+    if (errc e = detail::check_request(tile_bytes, options.alignment, highway_limits::max_lane_capacity); e != errc{})
+        return e;
+    bool larger_ones = options.largest_tile >= tile_bytes && options.largest_tile <= highway_limits::max_lane_capacity;
+    return options.largest_tile == 0 || larger_ones ? errc{} : errc::bad_option;
+}
+
+}  // namespace
+
+highway_buf::highway_buf(highway& from, std::uint64_t tile_bytes, const tile_options& options)
+    : highway_(&from), tile_bytes_(tile_bytes), options_(options) {
+    if (errc e = check_options(tile_bytes, options); e != errc{}) throw_error(e);
+}
+
+result<highway_buf> highway_buf::try_make(highway& from, std::uint64_t tile_bytes,
+                                          const tile_options& options) noexcept {
+    if (errc e = check_options(tile_bytes, options); e != errc{}) return e;
+    try {
+        return highway_buf(from, tile_bytes, options);
+    } catch (...) {  // a locale
+        return errc::out_of_memory;
+    }
+}
+
+highway_buf::highway_buf(highway_buf&& other)
+    : checked_streambuf(std::move(other)),
+      highway_(other.highway_),
+      tile_bytes_(other.tile_bytes_),
+      options_(other.options_),
+      tiles_(std::exchange(other.tiles_, {})),
+      first_(std::exchange(other.first_, 0)),
+      read_tile_(other.read_tile_),
+      write_tile_(other.write_tile_),
+      consumed_(std::exchange(other.consumed_, 0)),
+      length_(std::exchange(other.length_, 0)),
+      prepared_(std::exchange(other.prepared_, 0)),
+      room_(std::exchange(other.room_, {})) {}
+
+highway_buf::~highway_buf() = default;
+
+// The tile that holds the byte there, which one does. Most accesses are where the last one was, or just behind it.
+std::size_t highway_buf::tile_at(std::uint64_t place, std::size_t hint) const noexcept {
+    for (std::size_t i = std::max(hint, first_); i < tiles_.size() && i <= hint + 1; ++i) {
+        if (tiles_[i].start <= place && place < tiles_[i].end()) return i;
+    }
+    auto behind = std::upper_bound(tiles_.begin() + static_cast<std::ptrdiff_t>(first_), tiles_.end(), place,
+                                   [](std::uint64_t p, const tile& t) { return p < t.start; });
+    return static_cast<std::size_t>(behind - tiles_.begin()) - 1;
+}
+
+// The bytes from `place` to `end` or to the end of the tile.
+result<std::span<std::byte>> highway_buf::usable(std::uint64_t place, std::uint64_t end,
+                                                 std::size_t& hint) const noexcept {
+    hint = tile_at(place, hint);
+    const tile& at = tiles_[hint];
+    if (errc e = at.bytes.check(); e != errc{}) return e;
+    return std::span(at.bytes.data() + (place - at.start), std::min(end, at.end()) - place);
+}
+
+result<std::span<std::byte>> highway_buf::readable(std::uint64_t position) noexcept {
+    if (position >= length_) return std::span<std::byte>();
+    return usable(consumed_ + position, end(), read_tile_);
+}
+
+result<std::span<std::byte>> highway_buf::writable(std::uint64_t position, std::uint64_t bytes) noexcept {
+    std::uint64_t place = consumed_ + position;
+    if (place == room_end()) {
+        if (result<void> grown = grow(bytes); !grown) return grown.why();
+    }
+    result<std::span<std::byte>> piece = usable(place, room_end(), write_tile_);
+    if (!piece) return piece;
+    std::uint64_t written = position + std::min<std::uint64_t>(piece->size(), bytes);
+    if (written > length_) {
+        length_ = written;
+        prepared_ = 0;
+    }
+    return piece;
+}
+
+std::streamsize highway_buf::showmanyc() { return static_cast<std::streamsize>(length_ - read_position()); }
+
+// One tile more. `lacking`: how many bytes the call needs that takes it, of which later tiles may hold a part.
+result<void> highway_buf::grow(std::uint64_t lacking) noexcept {
+    try {
+        if (tiles_.size() == tiles_.capacity()) tiles_.reserve(std::max<std::size_t>(8, 2 * tiles_.size()));
+    } catch (...) {
+        return errc::out_of_memory;
+    }
+    std::uint64_t bytes = tile_bytes_;
+    if (lacking > tile_bytes_ && options_.largest_tile > tile_bytes_) {
+        // Not above the limit first: rounding up may take it there.
+        lacking = std::min(lacking, options_.largest_tile);
+        bytes = std::min((lacking + tile_bytes_ - 1) / tile_bytes_ * tile_bytes_, options_.largest_tile);
+    }
+    result<fragment> got = highway_->try_allocate(bytes, options_.alignment, options_.how);
+    if (!got && bytes > tile_bytes_) got = highway_->try_allocate(tile_bytes_, options_.alignment, options_.how);
+    if (!got) return got.why();
+    std::uint64_t start = room_end();
+    tiles_.push_back({*std::move(got), start});
+    return {};
+}
+
+result<void> highway_buf::try_truncate(std::uint64_t length) noexcept {
+    if (length > length_) return record({errc::out_of_bounds});
+    length_ = length;
+    prepared_ = 0;
+    positions_within(length);
+    while (tiles() != 0 && (length == 0 || tiles_.back().start >= end())) tiles_.pop_back();
+    return {};
+}
+
+void highway_buf::clear() noexcept { static_cast<void>(try_truncate(0)); }
+
+result<void> highway_buf::try_consume(std::uint64_t bytes) noexcept {
+    if (bytes > length_) return record({errc::out_of_bounds});
+    consumed_ += bytes;
+    length_ -= bytes;
+    positions_after_consuming(bytes);
+    give_back_front();
+    if (length_ == 0 && prepared_ == 0) {
+        std::uint64_t start = consumed_;
+        for (std::size_t i = first_; i < tiles_.size() && tiles_[i].start != start; ++i) {
+            tiles_[i].start = start;
+            start = tiles_[i].end();
+        }
+    }
+    return {};
+}
+
+void highway_buf::give_back_front() noexcept {
+    while (tiles() != 0 && tiles_[first_].end() <= consumed_) tiles_[first_++].bytes.release();
+    // So that a stream that goes on for ever neither moves its tiles for each one that goes, nor keeps the places of
+    // all.
+    if (first_ >= 16 && first_ >= tiles_.size() / 2) {
+        tiles_.erase(tiles_.begin(), tiles_.begin() + static_cast<std::ptrdiff_t>(first_));
+        first_ = 0;
+    }
+}
+
+result<std::vector<fragment>> highway_buf::try_take_fragments() noexcept {
+    std::vector<fragment> taken;
+    try {
+        taken.reserve(tiles());
+    } catch (...) {
+        return record({errc::out_of_memory});
+    }
+    for (std::size_t i = first_; i < tiles_.size() && tiles_[i].start < end(); ++i) {
+        std::uint64_t from = std::max(tiles_[i].start, consumed_), to = std::min(tiles_[i].end(), end());
+        if (from >= to) continue;
+        fragment::parts p = tiles_[i].bytes.detach();
+        p.data += from - tiles_[i].start;
+        p.size = to - from;
+        taken.emplace_back(p);
+    }
+    clear();
+    return taken;
+}
+
+namespace {
+
+// Calls f with each piece of [offset, offset + bytes), until it says no.
+template <class Piece, class F>
+result<void> each_piece(std::uint64_t length, std::uint64_t offset, std::uint64_t bytes, Piece&& piece_at, F&& f) {
+    if (offset > length) return errc::out_of_bounds;
+    if (bytes == to_the_end) bytes = length - offset;
+    if (bytes > length - offset) return errc::out_of_bounds;
+    for (std::uint64_t end = offset + bytes; offset < end;) {
+        result<std::span<std::byte>> piece = piece_at(offset, end);
+        if (!piece) return piece.why();
+        if (!f(iovec{piece->data(), piece->size()})) break;
+        offset += piece->size();
+    }
+    return {};
+}
+
+template <class Piece>
+result<void> collect_pieces(std::uint64_t length, std::uint64_t offset, std::uint64_t bytes, Piece&& piece_at,
+                            std::vector<iovec>& all) noexcept {
+    try {
+        return each_piece(length, offset, bytes, piece_at, [&](iovec piece) { return all.push_back(piece), true; });
+    } catch (...) {
+        return errc::out_of_memory;
+    }
+}
+
+}  // namespace
+
+result<std::vector<iovec>> highway_buf::try_iovecs(std::uint64_t offset, std::uint64_t bytes) const noexcept {
+    std::vector<iovec> all;
+    std::size_t hint = first_;
+    auto piece_at = [&](std::uint64_t from, std::uint64_t to) {
+        return usable(consumed_ + from, consumed_ + to, hint);
+    };
+    result<void> made = collect_pieces(length_, offset, bytes, piece_at, all);
+    if (!made) return made.why();
+    return all;
+}
+
+result<iovec_count> highway_buf::try_fill_iovecs(std::span<iovec> to, std::uint64_t offset,
+                                                 std::uint64_t bytes) const noexcept {
+    iovec_count count{0, 0};
+    std::size_t hint = first_;
+    auto piece_at = [&](std::uint64_t from, std::uint64_t end) {
+        return usable(consumed_ + from, consumed_ + end, hint);
+    };
+    auto add = [&](iovec piece) {
+        if (count.iovecs == to.size()) return false;
+        to[count.iovecs++] = piece;
+        count.bytes += piece.iov_len;
+        return true;
+    };
+    if (result<void> made = each_piece(length_, offset, bytes, piece_at, add); !made) return made.why();
+    return count;
+}
+
+result<std::span<iovec>> highway_buf::try_prepare(std::uint64_t bytes) noexcept {
+    if (bytes > highway_limits::max_bytes) return record({errc::size_out_of_range});
+    prepared_ = 0;
+    room_.clear();
+    std::size_t tiles_before = tiles_.size(), hint = write_tile_;
+    result<void> made;
+    while (made && room() < bytes) made = grow(bytes - room());
+    if (made) {
+        auto piece_at = [&](std::uint64_t from, std::uint64_t to) { return usable(end() + from, end() + to, hint); };
+        made = collect_pieces(bytes, 0, bytes, piece_at, room_);
+    }
+    if (!made) {
+        while (tiles_.size() > tiles_before) tiles_.pop_back();
+        return record(made.why());
+    }
+    prepared_ = bytes;
+    return std::span(room_);
+}
+
+result<void> highway_buf::try_commit(std::uint64_t bytes) noexcept {
+    if (bytes > prepared_) return record({errc::out_of_bounds});
+    prepared_ -= bytes;
+    length_ += bytes;
+    set_write_position(length_);
+    return {};
+}
+
+// The streams. Their buffer is made after the iostream, so that is told of it last.
+
+fragment_stream::fragment_stream(fragment&& owned) : std::iostream(nullptr), buffer_(std::move(owned)) {
+    rdbuf(&buffer_);
+}
+fragment_stream::fragment_stream(fragment& borrowed) : std::iostream(nullptr), buffer_(borrowed) { rdbuf(&buffer_); }
+fragment_stream::fragment_stream(fragment_stream&& other)
+    : std::iostream(std::move(other)), buffer_(std::move(other.buffer_)) {
+    set_rdbuf(&buffer_);
+}
+fragment_stream::~fragment_stream() = default;
+
+highway_stream::highway_stream(highway& from, std::uint64_t tile_bytes, const tile_options& options)
+    : std::iostream(nullptr), buffer_(from, tile_bytes, options) {
+    rdbuf(&buffer_);
+}
+highway_stream::highway_stream(highway_buf&& buffer) : std::iostream(nullptr), buffer_(std::move(buffer)) {
+    rdbuf(&buffer_);
+}
+highway_stream::highway_stream(highway_stream&& other)
+    : std::iostream(std::move(other)), buffer_(std::move(other.buffer_)) {
+    set_rdbuf(&buffer_);
+}
+highway_stream::~highway_stream() = default;
+
+result<highway_stream> highway_stream::try_make(highway& from, std::uint64_t tile_bytes,
+                                                const tile_options& options) noexcept {
+    result<highway_buf> made = highway_buf::try_make(from, tile_bytes, options);
+    if (!made) return made.why();
+    try {
+        return highway_stream(*std::move(made));
+    } catch (...) {
+        return errc::out_of_memory;
+    }
+}
+
+// iovecs
+
+result<iovec_count> try_fill_iovecs(std::span<iovec> to, std::span<const fragment> fragments) noexcept {
+    iovec_count count{0, 0};
+    for (const fragment& f : fragments) {
+        if (count.iovecs == to.size()) break;
+        result<iovec> made = try_to_iovec(f);
+        if (!made) return made.why();
+        to[count.iovecs++] = *made;
+        count.bytes += made->iov_len;
+    }
+    return count;
+}
+
+result<std::vector<iovec>> try_to_iovecs(std::span<const fragment> fragments) noexcept {
+    try {
+        std::vector<iovec> all(fragments.size());
+        result<iovec_count> filled = try_fill_iovecs(all, fragments);
+        if (!filled) return filled.why();
+        return all;
+    } catch (...) {
+        return errc::out_of_memory;
+    }
+}
+
+std::span<iovec> advance_iovecs(std::span<iovec> iovecs, std::uint64_t bytes) noexcept {
+    while (!iovecs.empty() && iovecs.front().iov_len <= bytes) {
+        bytes -= iovecs.front().iov_len;
+        iovecs = iovecs.subspan(1);
+    }
+    if (!iovecs.empty()) {
+        iovecs.front().iov_base = static_cast<std::byte*>(iovecs.front().iov_base) + bytes;
+        iovecs.front().iov_len -= bytes;
+    }
+    return iovecs;
+}
+
+}  // namespace lanes
