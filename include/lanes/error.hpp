@@ -79,6 +79,21 @@ class LANES_API error : public std::system_error {
     int system_error_;
 };
 
+// What memory resources and allocators throw, because their users expect std::bad_alloc. `what()` has the message.
+class LANES_API bad_alloc : public std::bad_alloc {
+  public:
+    explicit bad_alloc(errc e) noexcept : which_(e) {}
+    ~bad_alloc() override;
+    errc which() const noexcept { return which_; }
+    const char* what() const noexcept override { return message(which_); }
+
+  private:
+    errc which_;
+};
+
+// Throws bad_alloc(e): out of line, as throw_error.
+[[noreturn]] LANES_API void throw_bad_alloc(errc);
+
 // Throws error(e, ...): out of line, so that a caller's hot path stays small.
 [[noreturn]] LANES_API void throw_error(errc, int system_error = 0);
 

@@ -134,7 +134,9 @@ class LANES_API lane_ref {
     // takes and releases it, the lane does not reset. Empty if there was nothing, or it was taken before.
     fragment contents() noexcept;
 
-    explicit lane_ref(detail::shared_core* core) noexcept : core_(core) {}   // for highways
+    // For highways.
+    explicit lane_ref(detail::shared_core* core) noexcept : core_(core) {}
+    detail::shared_core* core() const noexcept { return core_; }
 
   protected:
     detail::shared_core* core_ = nullptr;

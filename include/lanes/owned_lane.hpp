@@ -33,13 +33,12 @@ class LANES_API owned_lane {
 
     // As lane::allocate; nobody competes. Errors: size_out_of_range, bad_alignment, lane_full, lane_closed, lane_disposed,
     // not_the_owner, not_initialised.
-    fragment allocate(std::uint64_t bytes, std::uint64_t alignment = 16) { return try_allocate(bytes, alignment).value(); }
+    fragment allocate(std::uint64_t bytes, std::uint64_t alignment = 16) {
+        if (std::byte* at = allocate_now(bytes, alignment)) [[likely]] return fragment_at(at, bytes);
+        return try_again(bytes, alignment).value();
+    }
     result<fragment> try_allocate(std::uint64_t bytes, std::uint64_t alignment = 16) noexcept {
-        if (core_ != nullptr && core_->owned_by_caller()) [[likely]] {
-            if (std::byte* at = core_->allocate(bytes, alignment)) [[likely]] {
-                return fragment(fragment::parts{at, bytes, core_, core_->stamp()});
-            }
-        }
+        if (std::byte* at = allocate_now(bytes, alignment)) [[likely]] return fragment_at(at, bytes);
         return try_again(bytes, alignment);
     }
 
@@ -83,6 +82,13 @@ class LANES_API owned_lane {
     detail::owned_core* core_ = nullptr;
 
   private:
+    std::byte* allocate_now(std::uint64_t bytes, std::uint64_t alignment) noexcept {
+        return core_ != nullptr && core_->owned_by_caller() ? core_->allocate(bytes, alignment) : nullptr;
+    }
+    fragment fragment_at(std::byte* at, std::uint64_t bytes) const noexcept {
+        return fragment(fragment::parts{at, bytes, core_, core_->stamp()});
+    }
+
     // Why it did not go the short way, and whether it does now.
     result<fragment> try_again(std::uint64_t bytes, std::uint64_t alignment) noexcept;
     errc check_owner() const noexcept;

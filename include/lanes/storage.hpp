@@ -1,13 +1,16 @@
 // Where the bytes of a lane lie: the process heap, an anonymous mapping, a file, or memory that processes share.
 //
 // A storage is a move-only owner of one contiguous range of bytes that never moves. It knows nothing of lanes; a lane
-// takes one over and gives it up when it is disposed and its last fragment has gone.
+// takes one over and gives it up when it is disposed and its last fragment has gone. A storage that was moved from has no
+// bytes; it can be assigned to and destroyed.
 #pragma once
 
+#include <atomic>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -48,10 +51,12 @@ class LANES_API heap_storage {
     static constexpr storage_type type = storage_type::process_heap;
     static constexpr bool keeps_state = false;
 
-    // `bytes` (1 or more) bytes of any contents. Errors: size_out_of_range, bad_alignment, out_of_memory. Any thread.
+    // `bytes` (1 or more) bytes of any contents. Errors: size_out_of_range (zero, or about 2^63 and more: a negative number
+    // when cast), bad_alignment, out_of_memory. Any thread.
     static result<heap_storage> try_create(std::uint64_t bytes, const options&) noexcept;
 
-    heap_storage(heap_storage&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    heap_storage(heap_storage&& other) noexcept
+        : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)), alignment_(other.alignment_) {}
     heap_storage& operator=(heap_storage&& other) noexcept;
     ~heap_storage();
 
@@ -59,9 +64,11 @@ class LANES_API heap_storage {
     std::uint64_t size() const noexcept { return size_; }
 
   private:
-    heap_storage(std::byte* data, std::uint64_t size) : data_(data), size_(size) {}
-    std::byte* data_ = nullptr;
-    std::uint64_t size_ = 0;
+    heap_storage(std::byte* data, std::uint64_t size, std::align_val_t alignment) noexcept
+        : data_(data), size_(size), alignment_(alignment) {}
+    std::byte* data_;
+    std::uint64_t size_;
+    std::align_val_t alignment_;
 };
 
 // What the system said to a wish that it may refuse without harm.
@@ -71,9 +78,10 @@ enum class grant : std::uint8_t { not_asked, granted, refused };
 class LANES_API mapping_storage {
   public:
     struct options {
-        std::uint64_t alignment = 0;        // of the first byte, a power of two up to max_alignment; 0: a page (2 MiB with huge_pages)
+        std::uint64_t alignment = 0;        // of the first byte at least, a power of two up to max_alignment; it is never
+                                            // less than a page (2 MiB with huge_pages), which 0 asks for
         bool huge_pages = false;            // ask for transparent huge pages; see huge_pages() for the answer
-        std::optional<int> numa_node;       // prefer memory of this node; see numa() for the answer
+        std::optional<int> numa_node = {};  // prefer memory of this node; see numa() for the answer
         options for_lane(std::size_t) const { return *this; }
     };
     static constexpr storage_type type = storage_type::mapping;
@@ -89,11 +97,15 @@ class LANES_API mapping_storage {
 
     std::byte* data() const noexcept { return data_; }
     std::uint64_t size() const noexcept { return size_; }
+    // Granted: the system may back the range with huge pages, at the first touch or later. Refused also where the range is
+    // shorter than one, or the machine's or the process's setting says never.
     grant huge_pages() const noexcept { return huge_pages_; }
+    // Granted: pages come from that node as long as it has any. Refused also where there is no such node.
     grant numa() const noexcept { return numa_; }
 
     // Gives the memory behind [from, from + bytes) back to the system, as far as it is whole pages; it reads as zero
-    // afterwards. Returns the bytes given back. The range must not be in use. A system call.
+    // afterwards. What lies past the end of the storage is left out. Returns the bytes given back. The range must not be in
+    // use. A system call.
     std::uint64_t purge(std::uint64_t from, std::uint64_t bytes) const noexcept;
 
   private:
@@ -105,20 +117,28 @@ class LANES_API mapping_storage {
 
 // A file, mapped shared: what is written is in the file, also when the process is killed (after a power cut only what
 // sync() has confirmed). Its blocks are reserved when it is made, so that a full disk is an error here and not a signal at
-// a later write; where the file system cannot reserve blocks, reserved() says so.
+// a later write; where the file system cannot reserve blocks, reserved() says so. Whoever shortens the file while it is
+// mapped makes every touch past its new end a SIGBUS, as with any mapped file.
+//
+// A new file gets its name in the last step, when it has its size and its room: nobody sees half of one, and whatever goes
+// wrong or is killed before that leaves none. (Only where files without a name are unknown, it is `.lanes-NUMBER` meanwhile.)
 class LANES_API file_storage {
   public:
     enum class open_mode : std::uint8_t {
         create,             // must not exist
-        replace,            // an existing file loses its contents
+        replace,            // a new file takes the name from an existing one, which one must be allowed to write to. Whoever
+                            // has the old one mapped keeps it as it was, and so does everybody when the call fails
         open,               // must exist; its contents and its size stay
         open_or_create,
     };
     struct options {
-        std::filesystem::path path;         // of the file itself; for_lane appends ".INDEX"
+        std::filesystem::path path = {};    // of the file itself; for_lane appends ".INDEX". A symbolic link is followed
+                                            // if it leads to a file; one that leads nowhere counts as an existing file
         open_mode mode = open_mode::create;
-        bool keep = false;                  // false: the file is removed with the storage (and its name goes as soon as
-                                            // the process can do without it, so that a killed process leaves none)
+        bool keep = false;                  // whether a new file stays when the storage goes. false: it never has a name, so
+                                            // that a killed process leaves none, and costs a descriptor as long as it lives.
+                                            // A file that was there before is opened to stay, whatever this says: who does
+                                            // not want it any more says try_keep(false)
         unsigned permissions = 0600;        // of a new file, less the umask
         options for_lane(std::size_t index) const;
     };
@@ -127,8 +147,9 @@ class LANES_API file_storage {
 
     // For a new file, `bytes` (1 or more) bytes of zero. An existing file that is opened keeps its own size, whatever `bytes`
     // says; it is an error if it is empty (storage_truncated).
-    // Errors: size_out_of_range, file_not_found, file_exists, permission_denied (read-only path, somebody else's file),
-    // disk_full, out_of_memory (address space), system_failure. A failed call leaves no new file behind. Any thread.
+    // Errors: size_out_of_range, bad_option (no file name in the path; no such mode; more than 0777), file_not_found (also
+    // the directory of a new file), file_exists, permission_denied (read-only path, somebody else's file), not_a_lane (a
+    // directory, a device), disk_full, out_of_memory (address space), system_failure. Any thread.
     static result<file_storage> try_create(std::uint64_t bytes, const options&) noexcept;
 
     file_storage(file_storage&&) noexcept;
@@ -139,22 +160,35 @@ class LANES_API file_storage {
     std::uint64_t size() const noexcept { return size_; }
     bool fresh() const noexcept { return fresh_; }            // its contents are new and zero
     bool reserved() const noexcept { return reserved_; }      // its blocks are there
+    bool keeps() const noexcept { return keep_; }             // it has a name, and stays when the storage goes
+    // Absolute and without symbolic links: the same file also when the process has changed its directory.
     const std::filesystem::path& path() const noexcept { return path_; }
 
-    // Waits until [from, from + bytes) is on the medium. Errors: out_of_bounds, disk_full, system_failure.
+    // Waits until [from, from + bytes) is on the medium, and with it the file's name if it has one. Errors: out_of_bounds,
+    // disk_full, system_failure, and permission_denied for a directory that may not be read. Any thread.
     result<void> try_sync(std::uint64_t from, std::uint64_t bytes) const noexcept;
     void sync(std::uint64_t from, std::uint64_t bytes) const { try_sync(from, bytes).value(); }
 
-    // Decides again whether the file stays when the storage goes. Errors: system_failure if the file had no name any more
-    // and cannot get one back.
+    // Decides again whether the file stays when the storage goes. false takes its name away, now and for good; if another
+    // file has that name by now, that one stays. true gives its name to a file that has had none from the beginning.
+    // Errors: file_exists (the name is taken), file_not_found (the directory is gone), permission_denied, system_failure if
+    // the file lost its name earlier and cannot get it back. After an error all is as before. One thread at a time.
     result<void> try_keep(bool keep) noexcept;
 
   private:
     file_storage() = default;
+    static result<file_storage> open_or_make(std::uint64_t bytes, const options&);
+    static result<file_storage> open(std::filesystem::path);
+    static result<file_storage> make(std::uint64_t bytes, const options&, const std::filesystem::path&);
+    static result<file_storage> make(std::uint64_t bytes, const options&, const std::filesystem::path&, bool unnamed);
+
     std::byte* data_ = nullptr;
     std::uint64_t size_ = 0;
     std::filesystem::path path_;
+    std::uint64_t file_system_ = 0, number_ = 0;           // together they say which file it is
+    int descriptor_ = -1;                                  // of a file that has no name yet
     bool fresh_ = false, reserved_ = false, keep_ = false;
+    mutable std::atomic<bool> name_is_synced_ = false;     // relaxed: at worst two threads wait for the same thing
 };
 
 // Memory without a name in the file system, which other processes map too: inherited by a child, or sent as a file
@@ -173,10 +207,17 @@ class LANES_API memfd_storage {
     // bad_option (a name the system refuses), out_of_memory, system_failure. Any thread.
     static result<memfd_storage> try_create(std::uint64_t bytes, const options&) noexcept;
 
-    // Maps what another process has made; takes the descriptor over, also when it fails. A descriptor of ordinary
-    // shared memory works too. Errors: not_a_lane (no mappable memory), storage_truncated (empty, or it could be shrunk under
-    // our feet because it is not sealed), permission_denied, out_of_memory, system_failure.
-    static result<memfd_storage> try_open(int descriptor) noexcept;
+    // What try_open wants to be sure of. Memory that can be shrunk by whoever else has a descriptor of it makes every touch
+    // past its new end a SIGBUS.
+    enum class size_promise : std::uint8_t {
+        sealed,     // nobody can shrink it; a memfd that is not sealed yet is sealed by try_open
+        trusted,    // the caller knows that nobody will. For ordinary shared memory (shm_open, a file of a tmpfs), which
+                    // cannot be sealed, and a memfd that was closed to seals
+    };
+    // Maps what another process has made; takes the descriptor over, also when it fails. Errors: not_a_lane (no mappable
+    // memory), storage_truncated (empty, or not sealed where it has to be), permission_denied (the descriptor or a seal
+    // forbids to write), out_of_memory, system_failure. Any thread.
+    static result<memfd_storage> try_open(int descriptor, size_promise = size_promise::sealed) noexcept;
 
     memfd_storage(memfd_storage&&) noexcept;
     memfd_storage& operator=(memfd_storage&&) noexcept;
@@ -185,6 +226,7 @@ class LANES_API memfd_storage {
     std::byte* data() const noexcept { return data_; }
     std::uint64_t size() const noexcept { return size_; }
     bool fresh() const noexcept { return fresh_; }
+    bool sealed() const noexcept { return sealed_; }          // nobody can shrink it
     int descriptor() const noexcept { return descriptor_; }   // stays ours; dup it to keep it
 
   private:
@@ -192,7 +234,7 @@ class LANES_API memfd_storage {
     std::byte* data_ = nullptr;
     std::uint64_t size_ = 0;
     int descriptor_ = -1;
-    bool fresh_ = false;
+    bool fresh_ = false, sealed_ = false;
 };
 
 static_assert(storage<heap_storage> && storage<mapping_storage> && storage<file_storage> && storage<memfd_storage>);

@@ -88,6 +88,9 @@ error::error(errc e, const std::string& subject, int system_error)
 
 error::~error() = default;
 
+bad_alloc::~bad_alloc() = default;
+
+void throw_bad_alloc(errc e) { throw bad_alloc(e); }
 void throw_error(errc e, int system_error) { throw error(e, system_error); }
 
 }  // namespace lanes

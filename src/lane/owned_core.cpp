@@ -18,6 +18,9 @@ errc owned_core::why_not(std::uint64_t bytes, std::uint64_t alignment) const noe
 }
 
 errc owned_core::release(fragment_stamp stamp) noexcept {
+    // Before the swap, behind which the lane may be gone. The owner forgets it when the lane is reset, so not before this range is
+    // released.
+    if (!released_elsewhere_.load(std::memory_order_relaxed)) released_elsewhere_.store(true, std::memory_order_relaxed);
     std::uint64_t remote = remote_.load(std::memory_order_relaxed);
     do {
         if (forced_of(remote) != stamp) return release_orphan();
@@ -26,6 +29,11 @@ errc owned_core::release(fragment_stamp stamp) noexcept {
     } while (!remote_.compare_exchange_weak(remote, remote + 1, std::memory_order_acq_rel, std::memory_order_relaxed));
     if (released(remote + 1) == all_released) release_storage_reference();
     return errc{};
+}
+
+void owned_core::look_for_empty(std::uint64_t live) noexcept {
+    // Acquire: what the other threads did with their ranges happens before these are handed out again.
+    if (live == released(remote_.load(std::memory_order_acquire))) became_empty();
 }
 
 errc owned_core::release_orphan() noexcept {
@@ -51,6 +59,7 @@ void owned_core::reset() noexcept {
     cursor_.store(data_, std::memory_order_relaxed);
     live_.store(0, std::memory_order_relaxed);
     // Nothing is alive, so nobody else writes here.
+    released_elsewhere_.store(false, std::memory_order_relaxed);
     remote_.store(forced_.load(std::memory_order_relaxed) * one_forced, std::memory_order_relaxed);
     cycle_.store(cycle_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }

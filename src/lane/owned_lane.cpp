@@ -34,7 +34,7 @@ result<fragment> owned_lane::try_again(std::uint64_t bytes, std::uint64_t alignm
     if (!core_->reset_if_empty()) return errc::lane_full;
     std::byte* at = core_->allocate(bytes, alignment);
     if (at == nullptr) return errc::lane_full;
-    return fragment(fragment::parts{at, bytes, core_, core_->stamp()});
+    return fragment_at(at, bytes);
 }
 
 std::uint64_t owned_lane::free_space() const noexcept {

@@ -14,9 +14,6 @@
 namespace lanes::detail {
 namespace {
 
-// An address means as much elsewhere only up to the page.
-constexpr std::uint64_t max_alignment_between_processes = 4096;
-
 // What all lanes of the process have in common, and the child of a fork finds unlocked.
 struct registry {
     // One forced reset at a time: they are rare, and each looks at the orphans of those before. Taken before `mutex`.

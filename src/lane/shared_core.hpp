@@ -19,6 +19,9 @@
 
 namespace lanes::detail {
 
+// An address means as much in another process only up to the page.
+inline constexpr std::uint64_t max_alignment_between_processes = 4096;
+
 class shared_core final : public lane_core {
   public:
     // Over memory that keeps no state, or beside the header that does.
@@ -43,6 +46,7 @@ class shared_core final : public lane_core {
     std::uint64_t cycle() const noexcept;
     std::uint64_t offset() const noexcept { return offset_of(word()); }
     std::uint64_t capacity() const noexcept { return geometry_.capacity; }
+    storage_holder* holder() const noexcept { return storage_.get(); }   // while the lane is not disposed
     std::span<std::byte> bytes() const noexcept { return {geometry_.data, geometry_.capacity}; }
     std::chrono::steady_clock::time_point last_allocation() const noexcept;
     bool between_processes() const noexcept { return state_ != &local_; }
@@ -61,6 +65,9 @@ class shared_core final : public lane_core {
 
     // In the child of fork: what was alive belongs to the parent.
     void disown_fragments() noexcept;
+
+    // A highway's: the disposed lane whose place this one took.
+    shared_core* replaced = nullptr;
 
     // Whose bytes this lane's storage counts among; null: nobody's. Before the lane is shared.
     void count_in(std::shared_ptr<byte_budget> budget, std::uint64_t bytes) noexcept;

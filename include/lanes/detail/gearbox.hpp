@@ -1,13 +1,14 @@
 // Which operations may run now, and how to wait until none of the old kind runs any more. Not for users.
 //
-// A gear is a number below 4; an operation names the gears that allow it as a set of bits. Entering counts the operation
-// in and then looks at the gear; shifting writes "no gear" first and then waits until every count has been zero once:
+// A gear is a number below 4; an operation names the gears that allow it as a set of bits. Entering counts the
+// operation in and then looks at the gear; shifting writes "no gear" first and then waits until every count has been
+// zero once:
 //
 //     operation:  in_flight += 1  |  look at gear      (both seq_cst: one of the two sees the other, so nobody is
 //     shift:      gear = shifting |  look at in_flight   at work under the old gear when the new one is written)
 //
-// The counts are spread over stripes, a cache line each, so that threads which do not meet in the data do not meet here.
-// The same word carries how many items the operations of that stripe have put in less taken out; it rides on the
+// The counts are spread over stripes, a cache line each, so that threads which do not meet in the data do not meet
+// here. The same word carries how many items the operations of that stripe have put in less taken out; it rides on the
 // addition that counts the operation out, and so costs nothing.
 //
 //     stripe:  | items, signed, 40 bits | operations in flight, 24 bits |
@@ -36,25 +37,28 @@ class gearbox {
     explicit gearbox(gear_number first) noexcept : gear_(first) {}
 
     // The gear; during a shift, the one that is being left.
-    gear_number gear() const noexcept { return static_cast<gear_number>(gear_.load(std::memory_order_acquire) & gear_mask); }
+    gear_number gear() const noexcept {
+        return static_cast<gear_number>(gear_.load(std::memory_order_acquire) & gear_mask);
+    }
 
     // Items put in less items taken out, of all operations that have ended; of others, perhaps.
     std::uint64_t items() const noexcept {
         std::uint64_t sum = 0;
         for (const stripe& s : stripes_) sum += s.word.load(std::memory_order_acquire) >> in_flight_bits;
         auto total = static_cast<std::int64_t>(sum << in_flight_bits) >> in_flight_bits;
-        return total < 0 ? 0 : static_cast<std::uint64_t>(total);   // a take was seen and its append was not
+        return total < 0 ? 0 : static_cast<std::uint64_t>(total);  // a take was seen and its append was not
     }
 
     // An operation under way, for as long as the object lives; or one that is not allowed and must not be done.
     class operation {
       public:
-        // Looks at the gear first without being counted, so that refused calls, however many, never keep a shift waiting.
+        // Looks at the gear first without being counted, so that refused calls, however many, never keep a shift
+        // waiting.
         operation(gearbox& box, unsigned gears) noexcept {
             if (!allows(gears, box.gear_.load(std::memory_order_relaxed))) return;
             word_ = &box.stripe_of_this_thread();
-            word_->fetch_add(1, std::memory_order_seq_cst);                          // pairs with move_to's look
-            allowed_ = allows(gears, box.gear_.load(std::memory_order_seq_cst));   // pairs with move_to's stores
+            word_->fetch_add(1, std::memory_order_seq_cst);                       // pairs with move_to's look
+            allowed_ = allows(gears, box.gear_.load(std::memory_order_seq_cst));  // pairs with move_to's stores
         }
         operation(const operation&) = delete;
         operation& operator=(const operation&) = delete;
@@ -78,18 +82,20 @@ class gearbox {
     // What a shift has to say for itself.
     struct shifted {
         errc error{};
-        gear_number from = 0;        // the gear before
-        std::exception_ptr thrown;   // with callback_failed
+        gear_number from = 0;       // the gear before
+        std::exception_ptr thrown;  // with callback_failed
     };
 
     // Keeps other shifts out; waits for the operations in flight; shifts; calls on_shift(from, to) if that is a change,
-    // then action(); goes back to the old gear if `come_back` or if one of them threw. `timeout` limits the waiting up to
-    // the action. Errors: wrong_gear (called from an action), gear_timeout (nothing has changed), callback_failed.
+    // then action(); goes back to the old gear if `come_back` or if one of them threw. `timeout` limits the waiting up
+    // to the action. Errors: wrong_gear (called from an action), gear_timeout (nothing has changed), callback_failed.
     template <class OnShift, class Action>
-    shifted shift(gear_number to, bool come_back, std::chrono::nanoseconds timeout, OnShift&& on_shift, Action&& action) noexcept {
+    shifted shift(gear_number to, bool come_back, std::chrono::nanoseconds timeout, OnShift&& on_shift,
+                  Action&& action) noexcept {
         shifted done;
         const void* self = this_thread();
-        if (shifter_.load(std::memory_order_relaxed) == self) return {errc::wrong_gear, gear(), {}};   // only we write us
+        if (shifter_.load(std::memory_order_relaxed) == self)
+            return {errc::wrong_gear, gear(), {}};  // only we write us
         deadline limit(timeout);
         if (!limit.wait([this] { return gate_.try_lock(); })) return {errc::gear_timeout, gear(), {}};
         std::lock_guard held(gate_, std::adopt_lock);
@@ -123,8 +129,8 @@ class gearbox {
   private:
     static constexpr unsigned in_flight_bits = 24;
     static constexpr std::uint64_t in_flight_mask = (std::uint64_t{1} << in_flight_bits) - 1;
-    static constexpr gear_number gear_mask = 3, shifting = 4;   // a set of gears has no bit for a number from 4 on
-    static constexpr unsigned stripe_bits = 3;                  // a guess: 512 bytes an array
+    static constexpr gear_number gear_mask = 3, shifting = 4;  // a set of gears has no bit for a number from 4 on
+    static constexpr unsigned stripe_bits = 3;                 // a guess: 512 bytes an array
 
     struct alignas(64) stripe {
         std::atomic<std::uint64_t> word{0};
@@ -156,10 +162,12 @@ class gearbox {
         bool limited_;
     };
 
-    // From the present gear to that one, with nothing in flight between them; if it is too late, back to the present one.
+    // From the present gear to that one, with nothing in flight between them; if it is too late, back to the present
+    // one.
     bool move_to(gear_number to, const deadline& limit) noexcept {
         gear_number from = gear();
-        gear_.store(static_cast<gear_number>(from | shifting), std::memory_order_seq_cst);   // pairs with operation's look at the gear
+        gear_.store(static_cast<gear_number>(from | shifting),
+                    std::memory_order_seq_cst);  // pairs with operation's look at the gear
         for (stripe& s : stripes_) {
             // Seq_cst pairs with operation's addition, acquire (in it) with its end.
             bool drained = limit.wait([&] { return (s.word.load(std::memory_order_seq_cst) & in_flight_mask) == 0; });
@@ -182,8 +190,8 @@ class gearbox {
     }
 
     std::atomic<gear_number> gear_;
-    std::atomic<const void*> shifter_{nullptr};   // the thread in the gate
-    std::mutex gate_;                             // one shift at a time. Rank: before a segment_table's lock
+    std::atomic<const void*> shifter_{nullptr};  // the thread in the gate
+    std::mutex gate_;                            // one shift at a time. Rank: before a segment_table's lock
     std::array<stripe, std::size_t{1} << stripe_bits> stripes_{};
 };
 

@@ -120,6 +120,11 @@ class LANES_API lane_core {
 
     std::atomic<std::int64_t> storage_references_{1};
     std::atomic<std::int32_t> core_references_{2};
+
+  protected:
+    // An owned lane's: another thread has released something since the last reset. Here because here is room in the line that
+    // the owner's releases touch anyway.
+    std::atomic<bool> released_elsewhere_{false};
 };
 
 }  // namespace lanes::detail

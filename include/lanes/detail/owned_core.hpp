@@ -47,20 +47,18 @@ class LANES_API owned_core : public lane_core {
     // A fragment goes. Owner only.
     errc release_by_owner(fragment_stamp stamp) noexcept {
         if (stamp != forced_.load(std::memory_order_relaxed)) return release_orphan();
-        std::uint64_t live = live_.load(std::memory_order_relaxed) - 1;
-        live_.store(live, std::memory_order_relaxed);
-        // Acquire: what the other threads did with their ranges happens before these are handed out again.
-        if (live == released(remote_.load(std::memory_order_acquire))) became_empty();
+        count_release_by_owner();
         return errc{};
     }
 
-    // The same for a range whose place is known: the last one handed out leaves its room at once.
+    // The same for a range whose place is known, in a lane that is never reset by force: the last one handed out leaves
+    // its room at once.
     void release_block_by_owner(std::byte* block, std::uint64_t bytes) noexcept {
         auto at = reinterpret_cast<std::uintptr_t>(block);
         if (whole_granules(at + bytes) == cursor_.load(std::memory_order_relaxed)) {
             cursor_.store(at, std::memory_order_relaxed);
         }
-        release_by_owner(forced_.load(std::memory_order_relaxed));
+        count_release_by_owner();
     }
 
     errc release(fragment_stamp) noexcept override;       // any thread
@@ -91,8 +89,6 @@ class LANES_API owned_core : public lane_core {
     fragment_stamp stamp() const noexcept { return forced_.load(std::memory_order_relaxed); }
     std::byte* data() const noexcept { return reinterpret_cast<std::byte*>(data_); }
 
-    std::unique_ptr<storage_holder> storage;
-
   protected:
     void storage_unused() noexcept override { storage.reset(); }
     // The last fragment went by the owner's hand. A highway's lane tells its highway.
@@ -108,12 +104,21 @@ class LANES_API owned_core : public lane_core {
     // Once the lane is disposed, the count of released ranges starts so far below this number as ranges are alive.
     static constexpr std::uint64_t all_released = std::uint64_t{1} << 54;
 
+    // That another thread has released something may be seen late. Then the lane is found empty when it is full, or asked.
+    void count_release_by_owner() noexcept {
+        std::uint64_t live = live_.load(std::memory_order_relaxed) - 1;
+        live_.store(live, std::memory_order_relaxed);
+        if (live == 0 || released_elsewhere_.load(std::memory_order_relaxed)) [[unlikely]] look_for_empty(live);
+    }
+    void look_for_empty(std::uint64_t live) noexcept;
     errc release_orphan() noexcept;
 
+    // With the base class, all that allocating touches is the first cache line.
     std::atomic<std::uintptr_t> cursor_;   // where the next range may begin; a multiple of the granule
     std::uintptr_t end_;                   // behind the last usable byte; `data_` while closed, so that nothing fits
     std::atomic<std::uint64_t> live_{0};
     std::uint64_t capacity_;
+
     std::uintptr_t data_;
     std::atomic<std::uint64_t> cycle_{0};
     std::atomic<std::uint8_t> forced_{0};  // how often the lane was reset by force, modulo 256
@@ -121,6 +126,10 @@ class LANES_API owned_core : public lane_core {
     std::uint8_t oldest_orphan_ = 0;       // forced_ when there were no orphans last
     storage_type type_;
 
+  public:
+    std::unique_ptr<storage_holder> storage;   // null for a lane inside a larger mapping
+
+  private:
     alignas(64) std::atomic<std::uint64_t> remote_{0};
 };
 

@@ -6,10 +6,11 @@
 //              +------+  +---------+  +-----------------+         +---------------+
 //     index     0..63     64..191      192..447
 //
-// With j = index + 64, the segment is the place of the highest bit of j (less 6) and the offset is the rest of j. Against
-// a fixed two-level table of the same reach this is one more instruction (bit width), but the table is 32 pointers inside
-// the object instead of a page or more beside it, and 40 cells cost 512 bytes. Half of a big array's last segment may be
-// unused, which costs address space and no memory: from 64 KiB up a segment is a mapping, whose pages come when touched.
+// With j = index + 64, the segment is the place of the highest bit of j (less 6) and the offset is the rest of j.
+// Against a fixed two-level table of the same reach this is one more instruction (bit width), but the table is 32
+// pointers inside the object instead of a page or more beside it, and 40 cells cost 512 bytes. Half of a big array's
+// last segment may be unused, which costs address space and no memory: from 64 KiB up a segment is a mapping, whose
+// pages come when touched.
 //
 // Invariants:
 //  - segments_[k] is not null exactly for k < count_; the cells of a segment are all empty when it is published.
@@ -36,7 +37,7 @@ namespace lanes::detail {
 template <class T>
 class segment_table {
   public:
-    static constexpr unsigned first_bits = 6;   // a guess: 64 pointers are 512 bytes, more than most highways have lanes
+    static constexpr unsigned first_bits = 6;  // a guess: 64 pointers are 512 bytes, more than most highways have lanes
     static constexpr std::uint64_t first_cells = std::uint64_t{1} << first_bits;
     static constexpr unsigned max_segments = 32;
     static constexpr std::uint64_t max_cells = (first_cells << max_segments) - first_cells;
@@ -56,7 +57,7 @@ class segment_table {
         if (index >= max_cells) return nullptr;
         std::uint64_t j = index + first_cells;
         auto k = static_cast<unsigned>(std::bit_width(j)) - 1 - first_bits;
-        T* cells = segments_[k].load(std::memory_order_acquire);   // pairs with the release in grow: the cells are empty
+        T* cells = segments_[k].load(std::memory_order_acquire);  // pairs with the release in grow: the cells are empty
         return cells == nullptr ? nullptr : cells + (j - (first_cells << k));
     }
 
@@ -69,7 +70,7 @@ class segment_table {
         while (from < to) {
             T* cell = find(from);
             if (cell == nullptr) return;
-            std::uint64_t end = cells_of(segments_for(from + 1));   // of the segment that `from` is in
+            std::uint64_t end = cells_of(segments_for(from + 1));  // of the segment that `from` is in
             if (end > to) end = to;
             for (; from < end; ++from, ++cell)
                 if (!f(from, cell)) return;
@@ -79,7 +80,8 @@ class segment_table {
     // Held while the number of segments changes, or the cells that a change would drop. Rank: after a gearbox's gate.
     std::unique_lock<std::mutex> lock() const { return std::unique_lock(growing_); }
 
-    // Makes room for `cells` (up to max_cells) in all; false if there is no memory, and then nothing has changed. Locked.
+    // Makes room for `cells` (up to max_cells) in all; false if there is no memory, and then nothing has changed.
+    // Locked.
     bool grow(std::uint64_t cells) noexcept {
         unsigned had = count_.load(std::memory_order_relaxed), wanted = segments_for(cells);
         std::array<T*, max_segments> fresh{};
@@ -92,9 +94,9 @@ class segment_table {
         }
         for (unsigned k = had; k < wanted; ++k) {
             parked_[k] = nullptr;
-            segments_[k].store(fresh[k], std::memory_order_release);   // pairs with find
+            segments_[k].store(fresh[k], std::memory_order_release);  // pairs with find
         }
-        if (wanted > had) count_.store(wanted, std::memory_order_release);   // pairs with capacity
+        if (wanted > had) count_.store(wanted, std::memory_order_release);  // pairs with capacity
         return true;
     }
 
@@ -111,9 +113,11 @@ class segment_table {
     }
 
   private:
-    static constexpr std::size_t mapping_bytes = std::size_t{64} << 10;   // no page of Linux is larger where we run
+    static constexpr std::size_t mapping_bytes = std::size_t{64} << 10;  // no page of Linux is larger where we run
 
-    static constexpr std::uint64_t cells_of(unsigned segments) noexcept { return (first_cells << segments) - first_cells; }
+    static constexpr std::uint64_t cells_of(unsigned segments) noexcept {
+        return (first_cells << segments) - first_cells;
+    }
     static constexpr unsigned segments_for(std::uint64_t cells) noexcept {
         return cells == 0 ? 0 : static_cast<unsigned>(std::bit_width(cells - 1 + first_cells)) - first_bits;
     }
@@ -135,7 +139,7 @@ class segment_table {
             void* memory = mmap(nullptr, bytes_of(k), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
             if (memory == MAP_FAILED) return nullptr;
             cells = static_cast<T*>(memory);
-            if (zero_is_empty()) return cells;   // untouched: pages come with the first write
+            if (zero_is_empty()) return cells;  // untouched: pages come with the first write
         } else {
             cells = static_cast<T*>(::operator new(bytes_of(k), segment_alignment, std::nothrow));
             if (cells == nullptr) return nullptr;
@@ -150,11 +154,11 @@ class segment_table {
             ::operator delete(cells, segment_alignment);
     }
 
-    static constexpr std::align_val_t segment_alignment{64};   // a line: small segments share none with anything else
+    static constexpr std::align_val_t segment_alignment{64};  // a line: small segments share none with anything else
 
     std::array<std::atomic<T*>, max_segments> segments_{};
     std::atomic<unsigned> count_{0};
-    std::array<T*, max_segments> parked_{};   // under growing_
+    std::array<T*, max_segments> parked_{};  // under growing_
     mutable std::mutex growing_;
 };
 

@@ -1,0 +1,170 @@
+// Highways: many lanes with one policy. An allocation takes the first lane that has room; when none has, a lane is added.
+//
+//     lanes::heap_highway highway;                       // two lanes, 8 MiB and 4 MiB
+//     lanes::fragment f = highway.allocate(200);
+//
+//     lanes::mapping_highway bounded({.lanes = {1 << 20, 1 << 20}, .max_bytes = 16 << 20});
+//
+// All calls may be made by many threads at once; each thread begins with the lane it used last, so threads spread over the
+// lanes by themselves. Fragments may outlive the highway. The idea, the words and the settings are those of the first
+// seed library's MemoryCarriage.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lanes/error.hpp"
+#include "lanes/fragment.hpp"
+#include "lanes/highway_options.hpp"
+#include "lanes/lane.hpp"
+#include "lanes/storage.hpp"
+
+namespace lanes {
+
+namespace detail {
+class highway_core;
+
+// Makes the lane that will have this index.
+using lane_maker = std::function<result<shared_core*>(std::uint64_t capacity, std::size_t index)>;
+
+LANES_API result<highway_core*> make_highway_core(highway_options&&, storage_type, lane_maker, bool passthrough) noexcept;
+LANES_API void drop_highway_core(highway_core*) noexcept;
+LANES_API storage_holder* holder_of_lane(const lane_ref&) noexcept;
+}  // namespace detail
+
+// A highway over any storage. Move-only; an empty or moved-from one fails with not_initialised.
+class LANES_API highway {
+  public:
+    highway() noexcept = default;
+    highway(highway&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
+    highway& operator=(highway&& other) noexcept;
+    // Disposes all lanes. Fragments that are alive keep their lane's storage. No other thread may be allocating.
+    ~highway();
+
+    // A fragment of `bytes` bytes at a multiple of `alignment`, from any lane. Cost: as lane::allocate, while the lane
+    // this thread used last has room; then a look at each lane; then a new lane.
+    // Errors: size_out_of_range, bad_alignment, max_lanes_reached, max_bytes_reached, growth_timeout, callback_failed,
+    // highway_disposed, not_initialised, and what the storage says of a new lane (out_of_memory, disk_full, permission_denied ...;
+    // new_lane_failed for what has no code of its own).
+    // When a limit's callback says true, allocate() gives an empty fragment.
+    fragment allocate(std::uint64_t bytes, std::uint64_t alignment = 16, const effort& how = {});
+    result<fragment> try_allocate(std::uint64_t bytes, std::uint64_t alignment = 16, const effort& how = {}) noexcept;
+
+    // One moment's truth.
+    std::size_t lane_count() const noexcept;        // lanes that are not disposed
+    std::size_t lanes_made() const noexcept;        // one past the last lane's index
+    std::uint64_t total_live() const noexcept;      // fragments; O(lanes), as the two below
+    std::uint64_t total_capacity() const noexcept;  // bytes of all lanes that are not disposed
+    std::uint64_t total_free_space() const noexcept;
+    std::uint64_t bytes_held() const noexcept;      // bytes of storage, also of disposed lanes that fragments keep
+    bool disposed() const noexcept;
+    storage_type type() const noexcept;
+    const highway_options& options() const noexcept;   // of an empty highway: the defaults
+
+    // When something was last allocated from any lane, to about 4 ms; the clock's epoch if nothing ever was. O(lanes).
+    std::chrono::steady_clock::time_point last_allocation() const noexcept;
+
+    // A lane by its index; disposed ones, too. Error: no_such_lane.
+    lane_ref operator[](std::size_t index) const { return try_lane(index).value(); }
+    result<lane_ref> try_lane(std::size_t index) const noexcept;
+    // All lanes that are not disposed, by rising index. Throws std::bad_alloc.
+    std::vector<lane_ref> lanes() const;
+
+    // By index, while others allocate. A closed lane is passed over until it is reopened. A disposed one gives up its storage with its
+    // last fragment; reopening it puts a new, empty lane of the same capacity in its place.
+    // Errors: no_such_lane; close: lane_disposed; reopen of a disposed lane: as a new lane in allocate().
+    void close_lane(std::size_t index) { try_close_lane(index).value(); }
+    result<void> try_close_lane(std::size_t index) noexcept;
+    void reopen_lane(std::size_t index) { try_reopen_lane(index).value(); }
+    result<void> try_reopen_lane(std::size_t index) noexcept;
+    void dispose_lane(std::size_t index) { try_dispose_lane(index).value(); }
+    result<void> try_dispose_lane(std::size_t index) noexcept;
+
+    // The indices of lanes that fragments have kept from resetting for long: something is alive, and the last allocation
+    // was at least `older_than` before the highway's last one. What to do about them is the caller's choice: force_reset
+    // is unsafe, closing the lane costs its room, asking who holds fragments costs nothing. O(lanes). Throws std::bad_alloc.
+    std::vector<std::size_t> pinned_lanes(std::chrono::nanoseconds older_than) const;
+
+    // Gives the memory behind lanes without fragments back to the system, where their storage can; returns the bytes.
+    std::uint64_t trim() noexcept;
+
+    // Disposes all lanes; allocations then say highway_disposed. Others may be allocating. Twice is no error.
+    void dispose() noexcept;
+
+    // The highway and each of its lanes, a line each. Throws std::bad_alloc.
+    std::string trace() const;
+
+  protected:
+    explicit highway(detail::highway_core* core) noexcept : core_(core) {}
+    detail::highway_core* core_ = nullptr;
+};
+
+// A highway over storage of one kind.
+template <storage S>
+class basic_highway : public highway {
+  public:
+    using storage_options = typename S::options;
+
+    // The lanes of a highway whose options name none, in bytes; a program may change it before it makes highways.
+    inline static std::vector<std::uint64_t> default_layout{std::uint64_t{8} << 20, std::uint64_t{4} << 20};
+
+    // Makes all of its first lanes, or none. Errors: bad_option, and those of a new lane.
+    explicit basic_highway(highway_options options = {}, storage_options storage = {})
+        : basic_highway(try_create(std::move(options), std::move(storage)).value()) {}
+    static result<basic_highway> try_create(highway_options options = {}, storage_options storage = {}) noexcept {
+        try {
+            if (options.lanes.empty()) options.lanes = default_layout;
+            auto make = [storage = std::move(storage)](std::uint64_t capacity, std::size_t index) -> result<detail::shared_core*> {
+                result<S> bytes = S::try_create(detail::storage_bytes<S>(capacity), storage.for_lane(index));
+                if (!bytes) return bytes.why();
+                auto made = detail::make_core_over(*std::move(bytes));
+                if (!made) return made.why();
+                return made->first;
+            };
+            auto core = detail::make_highway_core(std::move(options), S::type, std::move(make), false);
+            if (!core) return core.why();
+            return basic_highway(*core);
+        } catch (...) {   // copying names and sizes
+            return errc::out_of_memory;
+        }
+    }
+
+    // The storage of a lane that is not disposed; null for an index without one.
+    S* storage(std::size_t index) const noexcept {
+        auto lane = try_lane(index);
+        if (!lane || lane->disposed()) return nullptr;
+        auto* holder = static_cast<detail::holder_of<S>*>(detail::holder_of_lane(*lane));
+        return holder != nullptr ? &holder->held : nullptr;
+    }
+
+  private:
+    explicit basic_highway(detail::highway_core* core) noexcept : highway(core) {}
+};
+
+using heap_highway = basic_highway<heap_storage>;
+using mapping_highway = basic_highway<mapping_storage>;
+using file_highway = basic_highway<file_storage>;
+using memfd_highway = basic_highway<memfd_storage>;
+
+// A highway without lanes: each fragment is a slot of its own, freed when it goes. For code that takes a highway, where
+// lifetimes are too mixed for lanes, and to see what lanes gain. Of the options, none matters. lane_count() is 0.
+class passthrough_highway : public highway {
+  public:
+    passthrough_highway() : passthrough_highway(try_create().value()) {}
+    static result<passthrough_highway> try_create() noexcept {
+        auto core = detail::make_highway_core({}, storage_type::slot, nullptr, true);
+        if (!core) return core.why();
+        return passthrough_highway(*core);
+    }
+
+  private:
+    explicit passthrough_highway(detail::highway_core* core) noexcept : highway(core) {}
+};
+
+}  // namespace lanes

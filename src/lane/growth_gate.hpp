@@ -1,0 +1,44 @@
+// Lets a few threads at a time make lanes; the others wait for their turn, but not for ever.
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+
+namespace lanes::detail {
+
+class growth_gate {
+  public:
+    explicit growth_gate(unsigned places) : free_(places) {}
+
+    // A place in the gate, given back when it goes; none after `timeout`.
+    class pass {
+      public:
+        pass(growth_gate& gate, std::chrono::milliseconds timeout) : gate_(gate) {
+            std::unique_lock hold(gate.mutex_);
+            passed_ = gate.changed_.wait_for(hold, timeout, [&] { return gate.free_ > 0; });
+            if (passed_) --gate.free_;
+        }
+        ~pass() {
+            if (!passed_) return;
+            {
+                std::lock_guard hold(gate_.mutex_);
+                ++gate_.free_;
+            }
+            gate_.changed_.notify_one();
+        }
+        pass(const pass&) = delete;
+        explicit operator bool() const { return passed_; }
+
+      private:
+        growth_gate& gate_;
+        bool passed_;
+    };
+
+  private:
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    unsigned free_;
+};
+
+}  // namespace lanes::detail

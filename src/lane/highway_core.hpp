@@ -1,0 +1,99 @@
+// The state of a highway: its lanes by index, its limits, and the search for a lane with room.
+//
+// Lanes are never taken out of the table while the highway is there, and a lane's core is let go of only with the
+// highway: so a thread that has read a core may use it, whatever another thread does to the lane meanwhile.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "lane/growth_gate.hpp"
+#include "lane/shared_core.hpp"
+#include "lanes/highway.hpp"
+#include "lanes/stable_array.hpp"
+
+namespace lanes::detail {
+
+class highway_core {
+  public:
+    highway_core(highway_options&&, storage_type, lane_maker, bool passthrough);
+    ~highway_core();
+    highway_core(const highway_core&) = delete;
+
+    // Makes the first lanes; the caller destroys the highway if that fails.
+    result<void> start() noexcept;
+
+    struct refusal {
+        bool asked = false;             // a limit's callback was called; once an allocation is enough
+        bool quiet = false;             // and asked for an empty fragment
+        std::exception_ptr thrown;      // what a callback threw
+    };
+    result<fragment> allocate(std::uint64_t bytes, std::uint64_t alignment, const effort&, refusal&) noexcept;
+
+    // Null where there is none.
+    shared_core* lane_at(std::size_t index) const noexcept { return index < lanes_.size() ? lanes_.peek(index) : nullptr; }
+    std::size_t lanes_made() const noexcept { return lanes_.size(); }
+    std::size_t lane_count() const noexcept { return open_lanes_.load(std::memory_order_relaxed); }
+    std::uint64_t bytes_held() const noexcept { return held_->load(std::memory_order_relaxed); }
+    bool disposed() const noexcept { return disposed_.load(std::memory_order_acquire); }
+    storage_type type() const noexcept { return type_; }
+    const highway_options& options() const noexcept { return options_; }
+
+    // f(index, core) for each lane that is not disposed. Others may be adding and disposing lanes meanwhile.
+    template <class F>
+    void each_lane(F&& f) const {
+        for (std::size_t i = 0; i < lanes_.size(); ++i) {
+            shared_core* core = lanes_.peek(i);
+            if (core != nullptr && !core->disposed()) f(i, *core);
+        }
+    }
+
+    result<void> dispose_lane(std::size_t index) noexcept;
+    result<void> reopen_lane(std::size_t index) noexcept;
+    void dispose() noexcept;
+
+  private:
+    // One look at every lane, from the one this thread used last; contended or lane_full if none had room.
+    result<fragment> lap(std::uint64_t bytes, std::uint64_t alignment, unsigned tries, std::atomic<std::uint32_t>& hint) noexcept;
+    // Adds a lane on which so much fits, unless the table has more than `seen` changes by the time it is our turn.
+    result<void> grow(std::uint64_t bytes, std::uint64_t alignment, std::uint64_t seen, refusal&) noexcept;
+    // Makes the lane with that index, of `capacity` bytes or of what max_bytes leaves, but not of fewer than `least`.
+    result<void> add_lane(std::uint64_t capacity, std::uint64_t least, std::size_t index) noexcept;
+    result<std::uint64_t> promise(std::uint64_t capacity, std::uint64_t least) noexcept;
+    void break_promise(std::uint64_t capacity) noexcept;
+    void put_lane(std::size_t index, shared_core*) noexcept;
+    errc refuse(errc, const std::function<bool()>& callback, refusal&) const noexcept;
+    result<std::size_t> new_index() noexcept;
+    void give_index_back(std::size_t index) noexcept;
+
+    static constexpr unsigned hints = 16;   // threads that share one only lose a race now and then
+
+    const highway_options options_;
+    const storage_type type_;
+    const lane_maker make_;
+    const bool passthrough_;
+    const std::uint64_t max_alignment_;
+    const std::shared_ptr<byte_budget> held_;
+    stable_array<shared_core*> lanes_;
+    growth_gate gate_;
+    std::atomic<std::uint64_t> changes_{0};            // lanes added so far
+    std::atomic<std::uint32_t> open_lanes_{0};
+    std::atomic<bool> disposed_{false};
+    std::array<std::atomic<std::uint32_t>, hints> last_used_{};   // a lane's index
+
+    std::mutex mutex_;                                 // of what follows, and of disposing and replacing lanes
+    std::vector<std::size_t> free_indices_;
+};
+
+// Highways that are disposed when the process exits.
+void dispose_at_exit(highway_core*);
+void forget_at_exit(highway_core*) noexcept;
+
+}  // namespace lanes::detail

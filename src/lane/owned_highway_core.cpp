@@ -1,0 +1,281 @@
+// Lanes of a thread-owned highway: taken, found empty, mapped and given back.
+#include "lane/owned_highway_core.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <new>
+
+namespace lanes::detail {
+
+// How many lanes in use are looked at for having been emptied by other threads, each time a lane is needed. Guess: a lane
+// serves hundreds of allocations, a look costs a cache miss.
+constexpr std::size_t looked_at = 16;
+
+void span_lane::became_empty() noexcept { home_->emptied(*this); }
+
+void span_lane::core_unused() noexcept {
+    mapped_spans* mapping = mapping_;
+    this->~span_lane();
+    mapping->let_go(1);
+}
+
+std::uint64_t span_lane::purge() noexcept {
+    touched = false;
+    return mapping_->storage.purge(static_cast<std::uint64_t>(data() - mapping_->storage.data()), capacity());
+}
+
+owned_highway_core::owned_highway_core(const owned_highway_options& options) noexcept
+    : hot_state{&nowhere_, static_cast<unsigned>(std::countr_zero(options.lane_bytes)), 0, 0, 0}, options_(options), nowhere_(*this, nullptr, nullptr, 0),
+      in_use_head_(*this, nullptr, nullptr, 0), empty_head_(*this, nullptr, nullptr, 0), empty_large_head_(*this, nullptr, nullptr, 0) {}
+
+owned_highway_core::~owned_highway_core() {
+    // By whatever thread; what is alive in a lane keeps it.
+    each_lane([](span_lane& lane) {
+        lane_ring::remove(lane);
+        lane.dispose();
+        lane.let_go();
+    });
+    if (fresh_ != nullptr) fresh_->let_go(fresh_lanes_);
+}
+
+template <class F>
+void owned_highway_core::each_lane(F&& f) {
+    if (current != &nowhere_) f(*current);
+    in_use_.each(f);
+    empty_.each(f);
+    empty_large_.each(f);
+    for (span_lane* lane : frame_lanes_) f(*lane);
+}
+
+errc owned_highway_core::check(const owned_highway_options& o) noexcept {
+    bool good = is_power_of_two(o.lane_bytes) && o.lane_bytes >= std::uint64_t{64} << 10 && o.lane_bytes <= max_alignment &&
+                o.max_bytes >= o.lane_bytes && o.max_bytes <= std::uint64_t{1} << 46;
+    return good ? errc{} : errc::bad_option;
+}
+
+result<std::uint64_t> owned_highway_core::check_request(std::uint64_t bytes, std::uint64_t alignment) const noexcept {
+    if (errc e = detail::check_request(bytes, alignment, options_.max_bytes); e != errc{}) return e;
+    if (alignment > span() / 2) return errc::bad_alignment;
+    return bytes + (alignment > granule ? alignment : 0);
+}
+
+result<void*> owned_highway_core::allocate(std::uint64_t bytes, std::uint64_t alignment) noexcept {
+    if (!owned_by_caller()) return errc::not_the_owner;
+    result<std::uint64_t> needed = check_request(bytes, alignment);
+    if (!needed) return needed.error();
+    if (current != &nowhere_ && current->reset_if_empty()) {
+        if (void* at = current->allocate(bytes, alignment)) return at;
+    }
+    result<span_lane*> lane = take_lane(*needed);
+    if (!lane) return lane.why();
+    void* at = (*lane)->allocate(bytes, alignment);
+    // A large block would leave the current lane's rest unused, and take most of the new one: it is served on its own.
+    if (*needed > usable() / 4) {
+        in_use_.push_back(**lane);
+    } else {
+        if (current != &nowhere_) in_use_.push_back(*current);
+        current = *lane;
+    }
+    return at;
+}
+
+void owned_highway_core::emptied(span_lane& lane) noexcept {
+    lane.reset_now();
+    if (&lane == current) return;
+    lane_ring::remove(lane);
+    put_empty(lane);
+}
+
+result<span_lane*> owned_highway_core::take_lane(std::uint64_t bytes) noexcept {
+    if (span_lane* lane = take_empty(bytes)) return lane;
+    if (bytes <= usable()) {
+        if (span_lane* lane = find_emptied(looked_at)) return lane;
+    }
+    auto make = [&] { return bytes <= usable() ? make_lane() : make_large_lane(bytes); };
+    result<span_lane*> made = make();
+    if (made) return made;
+    // Before it fails, every lane is looked at, and what only waits for large blocks makes room.
+    if (span_lane* lane = find_emptied(~std::size_t{0})) put_empty(*lane);
+    if (span_lane* lane = take_empty(bytes)) return lane;
+    if (empty_large_.empty()) return made;
+    give_up_empty_large();
+    return make();
+}
+
+span_lane* owned_highway_core::take_empty(std::uint64_t bytes) noexcept {
+    span_lane* found = nullptr;
+    if (bytes <= usable()) {
+        found = empty_.first();
+    } else {
+        empty_large_.each([&](span_lane& lane) {
+            bool fits = lane.capacity() >= bytes && lane.capacity() / 2 <= bytes;
+            if (fits && found == nullptr) found = &lane;
+        });
+    }
+    if (found == nullptr) return nullptr;
+    lane_ring::remove(*found);
+    if (found->touched) kept_ -= found->span_bytes();
+    found->touched = true;
+    return found;
+}
+
+span_lane* owned_highway_core::find_emptied(std::size_t most) noexcept {
+    span_lane* last = in_use_head_.previous;
+    for (std::size_t i = 0; i < most && !in_use_.empty(); ++i) {
+        span_lane& lane = *in_use_.first();
+        lane_ring::remove(lane);
+        if (lane.reset_if_empty()) {
+            if (lane.capacity() == usable()) return &lane;
+            put_empty(lane);
+        } else {
+            in_use_.push_back(lane);
+        }
+        if (&lane == last) break;
+    }
+    return nullptr;
+}
+
+result<mapped_spans*> owned_highway_core::map_spans(std::uint64_t bytes, std::uint64_t lanes) noexcept {
+    if (bytes > options_.max_bytes - held_) return errc::max_bytes_reached;
+    auto storage = mapping_storage::try_create(bytes, {.alignment = span(), .huge_pages = options_.huge_pages && bytes >= 2u << 20});
+    if (!storage) return storage.why();
+    auto* made = new (std::nothrow) mapped_spans{*std::move(storage), {lanes}};
+    if (made == nullptr) return errc::out_of_memory;
+    held_ += bytes;
+    return made;
+}
+
+result<span_lane*> owned_highway_core::make_lane() noexcept {
+    if (fresh_lanes_ == 0) {
+        std::uint64_t most = std::max<std::uint64_t>(options_.most_mapped_at_once / span(), 1);
+        std::uint64_t lanes = std::min({map_next_, most, (options_.max_bytes - held_) / span()});
+        if (lanes == 0) return errc::max_bytes_reached;
+        result<mapped_spans*> mapped = map_spans(lanes * span(), lanes);
+        if (!mapped) return mapped.why();
+        fresh_ = *mapped;
+        fresh_at_ = fresh_->storage.data();
+        fresh_lanes_ = lanes;
+        map_next_ = std::min(map_next_ * 2, most);
+    }
+    std::byte* base = std::exchange(fresh_at_, fresh_at_ + span());
+    --fresh_lanes_;
+    mapped_spans* mapping = fresh_;
+    if (fresh_lanes_ == 0) fresh_ = nullptr;
+    return make_lane_at(base, mapping, span());
+}
+
+result<span_lane*> owned_highway_core::make_large_lane(std::uint64_t bytes) noexcept {
+    std::uint64_t page = 4096;
+    std::uint64_t size = (bytes + span_lane::front_bytes + page - 1) & ~(page - 1);
+    result<mapped_spans*> mapped = map_spans(size, 1);
+    if (!mapped) return mapped.why();
+    return make_lane_at((*mapped)->storage.data(), *mapped, size);
+}
+
+span_lane* owned_highway_core::make_lane_at(std::byte* base, mapped_spans* mapping, std::uint64_t bytes) noexcept {
+    return new (span_lane::of(base, span_shift))
+        span_lane(*this, mapping, base + span_lane::front_bytes, bytes - span_lane::front_bytes);
+}
+
+void owned_highway_core::put_empty(span_lane& lane) noexcept {
+    bool large = lane.capacity() != usable();
+    bool keep = kept_ + lane.span_bytes() <= options_.keep_bytes;
+    if (keep) {
+        kept_ += lane.span_bytes();
+        (large ? empty_large_ : empty_).push_front(lane);   // the warmest first
+    } else if (large) {
+        give_up(lane);
+    } else {
+        lane.purge();
+        empty_.push_back(lane);
+    }
+}
+
+std::uint64_t owned_highway_core::give_up_empty_large() noexcept {
+    std::uint64_t bytes = 0;
+    empty_large_.each([&](span_lane& lane) {
+        bytes += lane.span_bytes();
+        lane_ring::remove(lane);
+        give_up(lane);
+    });
+    kept_ -= bytes;
+    return bytes;
+}
+
+void owned_highway_core::give_up(span_lane& lane) noexcept {
+    held_ -= lane.span_bytes();
+    lane.dispose();
+    lane.let_go();
+}
+
+result<void*> owned_highway_core::allocate_for_frame(std::uint64_t bytes, std::uint64_t alignment) noexcept {
+    result<std::uint64_t> needed = check_request(std::max<std::uint64_t>(bytes, 1), alignment);
+    if (!needed) return needed.error();
+    try {
+        frame_lanes_.reserve(frame_lanes_.size() + 1);
+    } catch (const std::bad_alloc&) {
+        return errc::out_of_memory;
+    }
+    result<span_lane*> lane = take_lane(*needed);
+    if (!lane) return lane.why();
+    frame_lanes_.push_back(*lane);
+    auto data = reinterpret_cast<std::uintptr_t>((*lane)->data());
+    std::uintptr_t at = (data + (alignment - 1)) & ~(alignment - 1);
+    frame_cursor = at + bytes;
+    frame_end = data + (*lane)->capacity();
+    return reinterpret_cast<void*>(at);
+}
+
+void owned_highway_core::leave_frame_lanes(std::uintptr_t cursor, std::uintptr_t end) noexcept {
+    auto end_of = [](const span_lane& lane) { return reinterpret_cast<std::uintptr_t>(lane.data()) + lane.capacity(); };
+    while (frame_lanes_.size() > 1 && end_of(*frame_lanes_.back()) != end) {
+        span_lane& lane = *frame_lanes_.back();
+        frame_lanes_.pop_back();
+        put_empty(lane);
+    }
+    span_lane& left = *frame_lanes_.back();
+    frame_end = end_of(left);
+    frame_cursor = frame_end == end ? cursor : reinterpret_cast<std::uintptr_t>(left.data());
+}
+
+std::uint64_t owned_highway_core::trim() noexcept {
+    if (frames_open == 0) {
+        for (span_lane* lane : frame_lanes_) put_empty(*lane);
+        frame_lanes_.clear();
+        frame_cursor = frame_end = 0;
+    }
+    if (current != &nowhere_) current->reset_if_empty();
+    in_use_.each([&](span_lane& lane) {
+        if (!lane.reset_if_empty()) return;
+        lane_ring::remove(lane);
+        put_empty(lane);
+    });
+    std::uint64_t purged = give_up_empty_large();
+    empty_.each([&](span_lane& lane) {
+        if (!lane.touched) return;
+        purged += lane.purge();
+        lane_ring::remove(lane);
+        empty_.push_back(lane);
+    });
+    kept_ = 0;
+    return purged;
+}
+
+void owned_highway_core::adopt() noexcept {
+    nowhere_.adopt();
+    each_lane([](span_lane& lane) { lane.adopt(); });
+}
+
+std::size_t owned_highway_core::lane_count() const noexcept {
+    std::size_t count = (current != &nowhere_ ? 1 : 0) + frame_lanes_.size();
+    in_use_.each([&](span_lane&) { ++count; });
+    return count;
+}
+
+std::uint64_t owned_highway_core::live() const noexcept {
+    std::uint64_t live = current->live();
+    in_use_.each([&](span_lane& lane) { live += lane.live(); });
+    return live;
+}
+
+}  // namespace lanes::detail
