@@ -60,7 +60,7 @@ def problems_in(root):
                 problems.append(f"{where}: libraries do not use {to}")
             elif layer is None or to == layer or to.startswith(layer + "/"):
                 continue    # interpose/ and the files directly in src/ may use everything
-            elif to == "include/lanes":
+            elif to == "include/lanes" or to.startswith("include/lanes/"):
                 if layer in NO_PUBLIC_HEADERS:
                     problems.append(f"{where}: {layer} uses nothing of ours")
             elif not any(to == below or to.startswith(below + "/") for below in BELOW[layer]):
