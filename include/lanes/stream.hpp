@@ -219,15 +219,15 @@ class LANES_API highway_buf final : public checked_streambuf {
                                         std::uint64_t bytes = to_the_end) const noexcept;
 
     // Room for `bytes` bytes behind the end, for readv(); together the iovecs are exactly that long. They may be
-    // changed (see advance_iovecs) and are good until the next prepare(); the room itself until it is committed or
-    // written to, or the buffer is truncated. Preparing again forgets what was not committed. After an error, nothing
-    // is prepared. Errors: those of write(), size_out_of_range (more than highway_limits::max_bytes). O(tiles);
-    // allocates from the process heap only when the list of iovecs is longer than any before.
+    // changed (see advance_iovecs) and are good until the next prepare(); the room itself until something is committed
+    // or written there, or the buffer is truncated. Errors: those of write(), size_out_of_range (more than
+    // highway_limits::max_bytes); nothing is prepared then, and tiles that could be had stay as room(), because a
+    // lane does not take single ones back before its reset. O(tiles); allocates from the process heap only when the
+    // list of iovecs is longer than any before. Who prepares as much as a message from outside asks for sets bounds.
     std::span<iovec> prepare(std::uint64_t bytes) { return try_prepare(bytes).value(); }
     result<std::span<iovec>> try_prepare(std::uint64_t bytes) noexcept;
-    // Makes the first `bytes` bytes of the prepared room part of the stream; what is left stays prepared, but its
-    // iovecs are the caller's to advance. The write position is behind them then. Error: out_of_bounds (more than was
-    // prepared). Constant time.
+    // Makes the first `bytes` bytes of the prepared room part of the stream, and the others ordinary room again. The
+    // write position is behind them then. Error: out_of_bounds (more than was prepared). Constant time.
     void commit(std::uint64_t bytes) { try_commit(bytes).value(); }
     result<void> try_commit(std::uint64_t bytes) noexcept;
 
@@ -253,6 +253,7 @@ class LANES_API highway_buf final : public checked_streambuf {
     result<std::span<std::byte>> usable(std::uint64_t place, std::uint64_t end, std::size_t& hint) const noexcept;
     result<void> grow(std::uint64_t lacking) noexcept;
     void give_back_front() noexcept;
+    void begin_anew_if_empty() noexcept;
 
     highway* highway_;
     std::uint64_t tile_bytes_;

@@ -295,14 +295,17 @@ result<void> highway_buf::try_consume(std::uint64_t bytes) noexcept {
     length_ -= bytes;
     positions_after_consuming(bytes);
     give_back_front();
-    if (length_ == 0 && prepared_ == 0) {
-        std::uint64_t start = consumed_;
-        for (std::size_t i = first_; i < tiles_.size() && tiles_[i].start != start; ++i) {
-            tiles_[i].start = start;
-            start = tiles_[i].end();
-        }
-    }
+    begin_anew_if_empty();
     return {};
+}
+
+void highway_buf::begin_anew_if_empty() noexcept {
+    if (length_ != 0 || prepared_ != 0) return;
+    std::uint64_t start = consumed_;
+    for (std::size_t i = first_; i < tiles_.size() && tiles_[i].start != start; ++i) {
+        tiles_[i].start = start;
+        start = tiles_[i].end();
+    }
 }
 
 void highway_buf::give_back_front() noexcept {
@@ -394,25 +397,23 @@ result<iovec_count> highway_buf::try_fill_iovecs(std::span<iovec> to, std::uint6
 result<std::span<iovec>> highway_buf::try_prepare(std::uint64_t bytes) noexcept {
     if (bytes > highway_limits::max_bytes) return record({errc::size_out_of_range});
     prepared_ = 0;
+    begin_anew_if_empty();
     room_.clear();
-    std::size_t tiles_before = tiles_.size(), hint = write_tile_;
     result<void> made;
     while (made && room() < bytes) made = grow(bytes - room());
     if (made) {
+        std::size_t hint = write_tile_;
         auto piece_at = [&](std::uint64_t from, std::uint64_t to) { return usable(end() + from, end() + to, hint); };
         made = collect_pieces(bytes, 0, bytes, piece_at, room_);
     }
-    if (!made) {
-        while (tiles_.size() > tiles_before) tiles_.pop_back();
-        return record(made.why());
-    }
+    if (!made) return record(made.why());
     prepared_ = bytes;
     return std::span(room_);
 }
 
 result<void> highway_buf::try_commit(std::uint64_t bytes) noexcept {
     if (bytes > prepared_) return record({errc::out_of_bounds});
-    prepared_ -= bytes;
+    prepared_ = 0;
     length_ += bytes;
     set_write_position(length_);
     return {};
