@@ -1,9 +1,10 @@
 // What a lane in a file or in memory between processes begins with: how its bytes are to be read, and its state.
 #pragma once
 
+#include <array>
 #include <atomic>
+#include <bit>
 #include <cstdint>
-#include <cstring>
 
 #include "lane/lane_state.hpp"
 #include "lanes/lane.hpp"
@@ -11,9 +12,9 @@
 namespace lanes::detail {
 
 struct lane_header {
-    static constexpr char magic_text[8] = {'l', 'a', 'n', 'e', 's', ' ', '1', '\n'};
+    static constexpr auto right_magic = std::bit_cast<std::uint64_t>(std::array{'l', 'a', 'n', 'e', 's', ' ', '1', '\n'});
 
-    char magic[8];
+    std::uint64_t magic;
     std::uint32_t header_size;     // bytes up to the lane's first one
     std::uint32_t granule_shift;   // lane_word
     std::uint64_t capacity;        // bytes behind the header
@@ -25,14 +26,14 @@ struct lane_header {
         granule_shift = lane_word::granule_shift(bytes);
         capacity = bytes;
         // Last: a header whose making was cut short is none.
-        std::atomic_thread_fence(std::memory_order_release);
-        std::memcpy(magic, magic_text, sizeof magic);
+        std::atomic_ref(magic).store(right_magic, std::memory_order_release);
     }
 
     // Where the lane lies that this header begins, in `size` bytes of storage; or what is wrong with it. The capacity is read
     // once: who shares the memory may write another one between its check and its use.
     result<lane_geometry> read(std::uint64_t size) noexcept {
-        if (std::memcmp(magic, magic_text, sizeof magic) != 0 || header_size != header_bytes) return errc::not_a_lane;
+        if (std::atomic_ref(magic).load(std::memory_order_acquire) != right_magic) return errc::not_a_lane;
+        if (header_size != header_bytes) return errc::not_a_lane;
         std::uint64_t bytes = std::atomic_ref(capacity).load(std::memory_order_relaxed);
         if (bytes == 0) return errc::storage_corrupt;
         unsigned shift = lane_word::granule_shift(bytes);
