@@ -168,8 +168,9 @@ class fragment : public byte_access<fragment> {
 
     // Gives the range back now; the fragment is empty afterwards. Never fails for the caller's state: what is said is
     // errc{}, not_initialised for an empty one, wrong_cycle for one that a forced reset had taken already, negative_reset
-    // when the lane had no live fragment left (a range adopted twice). Cost: thread-owned lane and its own thread: some
-    // five instructions; otherwise one or two atomic operations. The last release of a lane resets it.
+    // when the lane had no live fragment left (a range adopted twice; thread-owned lanes cannot tell). Cost: thread-owned
+    // lane and its own thread: some five instructions; otherwise one or two atomic operations. The last release of a lane
+    // resets it.
     errc release() noexcept {
         if (data_ == nullptr) return errc::not_initialised;
         data_ = nullptr;

@@ -96,8 +96,9 @@ class LANES_API lane_ref {
     // Resets the lane although fragments are alive, and closes it if asked. Those become orphans: checked access to them says
     // wrong_cycle, their release changes nothing. UNSAFE: their bytes are handed out again, so whoever writes through one
     // writes into others' data. Gives the number of orphans.
-    // Errors: lane_disposed, not_initialised, fragments_alive (orphans of 63 forced resets ago are still alive, and one more would
-    // make them look valid).
+    // Errors: lane_disposed, not_initialised, fragments_alive (there have been orphans ever since 63 forced resets ago, and one
+    // more could make the oldest look valid). Between processes nobody knows of the others' orphans: there, who resets by force
+    // sees to it that none is older than 63.
     std::uint64_t force_reset(bool close = false) { return try_force_reset(close).value(); }
     result<std::uint64_t> try_force_reset(bool close = false) noexcept;
 
