@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/compare/judgement.hpp"
+#include "tools/compare/merge.hpp"
 #include "tools/compare/report.hpp"
 #include "tools/lanes/commands.hpp"
 #include "tools/lanes/failure.hpp"
@@ -63,7 +64,10 @@ int bench(const compare::bench_options& options, const bench_actions& actions, c
     if (actions.from.empty()) {
         over = compare::run_bench(options);
     } else {
-        over.found = read_result(actions.from);
+        over.found = read_result(actions.from.front());
+        for (std::size_t i = 1; i < actions.from.size(); ++i) {
+            compare::put_into(over.found, read_result(actions.from[i]));
+        }
     }
     if (over.found.groups.empty() && over.ended_by_signal != 0) {
         fmt::print(stderr, "lanes bench: interrupted before the first row was finished: there is nothing to show\n");

@@ -26,9 +26,9 @@ struct report_files {
 };
 
 struct bench_actions {
-    bool list = false;   // name suites and rows, measure nothing
-    bool check = false;  // exit code 1 if a target is missed
-    std::string from;    // a JSON file to show instead of measuring
+    bool list = false;              // name suites and rows, measure nothing
+    bool check = false;             // exit code 1 if a target is missed
+    std::vector<std::string> from;  // JSON files to show instead of measuring, later ones put into the first
 };
 
 int run(const run_options& options, const std::vector<std::string>& command);

@@ -184,7 +184,12 @@ class command_line {
         bench.parser->add_flag("--list", actions->list, "name the suites and their rows");
         bench.parser->add_flag("--check", actions->check, "exit code 1 if a target is missed");
         bench.parser->add_option("--suites", options->suites, "a folder with manifests of your own");
-        bench.parser->add_option("--from", actions->from, "show a JSON file of an earlier run instead of measuring");
+        bench.parser
+            ->add_option("--from", actions->from,
+                         "show a JSON file of an earlier run instead of measuring; given again, the suites of that "
+                         "file are put into the first")
+            ->expected(1)
+            ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
         bench.start = [options, actions, files, parser = bench.parser](const words&) {
             // The short form is for the instrument, not for judging; what the user asks for himself stays.
             if (options->quick && parser->count("--runs") == 0) options->rounds = 1;
