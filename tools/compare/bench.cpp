@@ -7,6 +7,7 @@
 #include <cstdlib>
 
 #include "tools/compare/environment.hpp"
+#include "tools/compare/judgement.hpp"
 #include "tools/compare/preparation.hpp"
 #include "tools/compare/scratch.hpp"
 #include "tools/compare/strings.hpp"
@@ -46,7 +47,9 @@ class bench_run {
 
     comparison run() {
         for (const suite& one : suites_) {
-            for (const suite_row& row : one.rows) shown_.expect(runs_of(plan_of(one, row, ""), chosen_.all.size()));
+            for (const suite_row& row : one.rows) {
+                shown_.expect(runs_of(plan_of(one, row, ""), measured_in(row).size()));
+            }
         }
         for (const suite& one : suites_) {
             over_.found.groups.push_back({one.name, one.title, one.kind, {}, one.targets});
@@ -58,17 +61,26 @@ class bench_run {
     }
 
   private:
+    // Those under which a row is run.
+    std::vector<allocator> measured_in(const suite_row& row) const {
+        std::vector<allocator> measured = chosen_.all;
+        if (row.once) std::erase_if(measured, [](const allocator& one) { return one.name != judged_allocator; });
+        return measured;
+    }
+
     // False when the user has had enough.
     bool run_row(const suite& of, const suite_row& row) {
+        const std::vector<allocator> measured = measured_in(row);
+        if (measured.empty()) return true;  // once, and lanes takes no part
         std::string folder = scratch_.folder(row.name);
         row_plan plan = plan_of(of, row, folder);
         bool interrupted = false;
-        auto result = why_not(row, plan, interrupted);
+        auto result = why_not(row, plan, measured, interrupted);
         if (!result && !interrupted) {
             if (!row.driver) examine_program(plan, chosen_, libraries_, instruments_);
-            result = measure_row(plan, chosen_.all, instruments_, stop_, shown_, interrupted);
+            result = measure_row(plan, measured, instruments_, stop_, shown_, interrupted);
         } else {
-            shown_.end_runs(runs_of(plan, chosen_.all.size()));
+            shown_.end_runs(runs_of(plan, measured.size()));
         }
         scratch_.remove(folder);
         // Of a row that was cut short, what is finished counts, if anything is.
@@ -81,7 +93,8 @@ class bench_run {
     }
 
     // The row as failed under every allocator, when its program is missing or its input cannot be made.
-    std::optional<row> why_not(const suite_row& of, const row_plan& plan, bool& interrupted) {
+    std::optional<row> why_not(const suite_row& of, const row_plan& plan, const std::vector<allocator>& measured,
+                               bool& interrupted) {
         std::string reason, output;
         try {
             tool::find_program(of.command[0]);
@@ -101,7 +114,7 @@ class bench_run {
         }
         if (reason.empty() || interrupted) return std::nullopt;
         row failed = plan.shown;
-        for (const allocator& one : chosen_.all) failed.by_allocator.push_back({one.name, reason, output, {}});
+        for (const allocator& one : measured) failed.by_allocator.push_back({one.name, reason, output, {}});
         return failed;
     }
 
@@ -127,6 +140,7 @@ class bench_run {
         plan.hold_s = options_.hold_s;
         plan.same_output = from.same_output;
         plan.count_calls = times && !from.driver;
+        if (from.once) plan.told = chosen_.all;
         return plan;
     }
 

@@ -30,6 +30,16 @@ std::string last_line(std::string text) {
     return text.substr(text.rfind('\n') + 1);  // npos + 1 is 0
 }
 
+// No comma is in a name or a path: on the command line it ends them.
+std::string allocators_text(const std::vector<allocator>& all) {
+    std::string text = "LANES_BENCH_ALLOCATORS=";
+    for (const allocator& one : all) {
+        if (&one != &all.front()) text += ',';
+        text += fmt::format("{}={}", one.name, one.library);
+    }
+    return text;
+}
+
 class row_measurement {
   public:
     row_measurement(const row_plan& plan, const std::vector<allocator>& allocators, const instrument_paths& instruments,
@@ -83,6 +93,9 @@ class row_measurement {
         const allocator& under = allocators_[index];
         shown_.begin_run(under.name);
         run_request request = request_under(under);
+        if (plan_.source == value_source::driver) {
+            request.environment.push_back(fmt::format("LANES_BENCH_ROUND={}", round));
+        }
         if (plan_.source == value_source::launcher && round > 0 && round <= most_hold_rounds) {
             request.hold_s = plan_.hold_s;
         }
@@ -109,6 +122,7 @@ class row_measurement {
         if (plan_.source == value_source::driver) {
             request.environment.push_back(fmt::format("LANES_BENCH_PRELOAD={}", library));
             request.environment.push_back(fmt::format("LANES_BENCH_LAUNCH={}", instruments_.launch));
+            if (!plan_.told.empty()) request.environment.push_back(allocators_text(plan_.told));
         } else {
             request.preload = library;
         }

@@ -30,6 +30,7 @@ struct row_plan {
     double hold_s = 1.0;           // in the first rounds; 0: never
     bool same_output = false;      // an allocator under which stdout differs from the system's has failed
     bool count_calls = false;      // one more run for that
+    std::vector<allocator> told;   // to a driver that compares them by itself
     std::string system_library;    // to preload for the system's malloc; empty: nothing needs it
     std::string preload_obstacle;  // why a preload can have no effect, as far as the program's file shows; or empty
 };

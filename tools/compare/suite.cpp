@@ -134,6 +134,8 @@ suite_row read_row(const json& document, const std::string& place, const bench_f
     for (auto& [name, value] : row.environment) value = replaced(value, values);
     row.package = object.text("package");
     row.driver = object.flag("driver");
+    row.once = object.flag("once");
+    if (row.once && !row.driver) throw bad_manifest(fmt::format("\"once\" in {} is for drivers only", where));
     row.small_footprint = object.flag("small_footprint");
     row.same_output = object.flag("compare_output");
     row.timeout_s = object.get<double>("timeout_s", row.timeout_s, "number");

@@ -20,6 +20,8 @@ struct suite_row {
     std::map<std::string, std::string> environment;
     std::string package;  // Debian's, of the program
     bool driver = false;
+    // A driver that compares lanes with its rivals by itself: run only for lanes, and told of all allocators.
+    bool once = false;
     bool small_footprint = false;
     bool same_output = false;
     double timeout_s = 120.0;
