@@ -14,7 +14,7 @@ demo_packages=(cppcheck=cppcheck libmimalloc2.0)
 
 test_packages=(
   clang=clang readelf=binutils strace=strace gdb=gdb valgrind=valgrind pgrep=procps
-  libgtest-dev libbenchmark-dev libmimalloc-dev libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4
+  libgtest-dev libbenchmark-dev libboost-dev libmimalloc-dev libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4
 )
 
 # The real programs that run on lanes in tests/preload, and those that bench/suites measures.

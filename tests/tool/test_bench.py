@@ -122,6 +122,23 @@ class Rows(BenchTest):
             values = self.row().series[allocator]["runs"][0]["values"]
             self.assertEqual(set(values), {"peak_rss_kib", "answer"}, "only what the driver printed")
 
+    def test_driver_that_compares_by_itself_runs_once(self):
+        script = self.write("once.py", "import os\n"
+                            "told = dict(one.split('=') for one in os.environ['LANES_BENCH_ALLOCATORS'].split(','))\n"
+                            "assert os.path.samefile(told['lanes'], os.environ['LANES_BENCH_PRELOAD'])\n"
+                            "assert told['system'] == '' and os.path.exists(told['leaking'])\n"
+                            "print('round', os.environ['LANES_BENCH_ROUND'])\nprint('told', len(told))\n")
+        rows = [{"name": "driver", "title": "", "driver": True, "once": True, "command": ["{python}", script],
+                 "targets": [target("told", 3)]}]
+        folder = self.suites(group("driven", rows, "numbers"))
+        self.assert_runs(self.bench(folder, "--check", allocators=f"system,{bad('leaking')}"))
+        self.assertEqual(list(self.row().series), ["lanes"])
+        self.assertEqual(self.row().failure("lanes"), "")
+        self.assertEqual(self.row().values("lanes", "round"), [1, 2])
+        # Without lanes there is nothing to compare: the row is left out.
+        self.assert_runs(self.bench(folder, "--no-lanes"))
+        self.assertEqual(self.document()["groups"], [])
+
     def test_driver_says_what_went_wrong(self):
         folder = self.suites(group("driven", [
             {"name": "driver", "title": "", "driver": True,
@@ -156,6 +173,25 @@ class Check(BenchTest):
         self.assert_runs(self.bench(self.numbers(command=("sh", "-c", only_without)), "--check"), 1)
 
 
+class From(BenchTest):
+    def test_suites_of_later_files_are_put_into_the_first(self):
+        counted = [{"name": "counted", "title": "", "command": ["sh", "-c", "echo pages 12"], "targets": [target("pages", 12)]}]
+        files = {}
+        for name in ("first", "second"):
+            self.assert_runs(self.bench(self.suites(group(name, counted, "numbers")), rounds=1))
+            files[name] = self.write(name + ".json", self.read("result.json"))
+        merged = self.path("merged.json")
+        run = self.lanes("bench", "--from", files["first"], "--from", files["second"], "--json", merged)
+        self.assert_runs(run)
+        self.assertIn("second: measured by itself", run.stdout)
+        self.assertEqual([one["name"] for one in json.loads(self.read("merged.json"))["groups"]], ["first", "second"])
+        # Into itself: one group is replaced, none is added.
+        self.assert_runs(self.lanes("bench", "--from", merged, "--from", files["second"], "--json", merged))
+        again = json.loads(self.read("merged.json"))
+        self.assertEqual([one["name"] for one in again["groups"]], ["first", "second"])
+        self.assertEqual(len([note for note in again["notes"] if "measured by itself" in note]), 1)
+
+
 class Errors(BenchTest):
     def test_unknown_row_lists_the_names(self):
         folder = self.suites(group("tiny", [{"name": "known", "title": "", "command": ["true"]}]))
@@ -174,6 +210,7 @@ class Errors(BenchTest):
         for change, texts in (({"rows": [{**known, "comand": ["x"]}]}, ('row "r"', '"comand"')),
                               ({"rows": [{**known, "command": "true"}]}, ('"command"', "list of texts")),
                               ({"rows": [{"title": "", "command": ["true"]}]}, ("row 1", '"name"')),
+                              ({"rows": [{**known, "once": True}]}, ('row "r"', '"once"', "drivers")),
                               ({"kind": "other"}, ('"kind"', "other"))):
             with self.subTest(change):
                 folder = self.suites({**group("tiny", [known]), **change})
@@ -229,6 +266,30 @@ class OwnSuites(BenchTest):
         for name in ("trivial", "random-500"):
             for series in self.row(name).series.values():
                 self.assertEqual((series["failure"], len(series["runs"])), ("", 1), series)
+
+    def test_every_contender_of_the_api_does_the_same_work(self):
+        run = self.lanes("bench", "--quick", "--quiet", "lane", "--json", self.path("result.json"))
+        self.assert_runs(run)
+        rows = self.document()["groups"][0]["rows"]
+        self.assertEqual(len(rows), len(self.suite("lane")["rows"]))
+        for row in rows:
+            (series,) = row["by_allocator"]
+            with self.subTest(row["name"]):
+                # A contender that fails, or whose checksum differs, is a failure of the row.
+                self.assertEqual(series["failure"], "", series["failure_output"])
+                values = series["runs"][0]["values"]
+                missing = [one["key"] for one in row["targets"] if one["key"] not in values]
+                self.assertEqual([key for key in missing if not self.is_absent(key)], [])
+
+    def suite(self, name):
+        with open(os.path.join(SOURCE_ROOT, "bench", "suites", name + ".json"), encoding="utf-8") as file:
+            return json.load(file)
+
+    def is_absent(self, key):
+        """Whether a value is that of an allocator that is not installed here."""
+        present = {facts["name"] for facts in self.document()["allocators"]}
+        absent = {"mimalloc", "jemalloc", "tcmalloc"} - present
+        return any(name in key for name in absent) or ("mi_heap" in key and "mimalloc" in absent)
 
     def test_the_committed_results_are_what_is_documented(self):
         documents = os.path.join(SOURCE_ROOT, "docs")
