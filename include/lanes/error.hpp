@@ -6,6 +6,10 @@
 // needs one switch and not two.
 #pragma once
 
+#if __cplusplus < 202002L
+#error "lanes needs C++20 or later: -std=c++20"
+#endif
+
 #include <new>
 #include <optional>
 #include <string>

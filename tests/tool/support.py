@@ -1,5 +1,6 @@
 """What the tests of the lanes command share: the command, small programs to run it on, a folder of their own."""
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -29,6 +30,16 @@ int main(int argc, char **argv) {
     return 0;
 }
 """
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+def shown(document, language):
+    """What a document of ours shows in blocks of that language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", read(os.path.join(SOURCE_ROOT, document)), re.MULTILINE | re.DOTALL)
 
 
 class ToolTest(unittest.TestCase):

@@ -1,0 +1,96 @@
+"""What docs/lanes.md shows is the code that runs, what it names is there, and it leaves nothing out."""
+import glob
+import os
+import re
+import textwrap
+import unittest
+
+from support import SOURCE_ROOT, read, shown
+
+GUIDE = "docs/lanes.md"
+ROWS = [f"A{number}" for number in range(1, 16)]
+
+
+def excerpts(lines, count):
+    """Each `count` lines that follow one another, without their common indentation."""
+    for first in range(len(lines) - count + 1):
+        yield textwrap.dedent("\n".join(lines[first:first + count])).strip("\n")
+
+
+def code_that_exists():
+    """The lines of each example, and those of the headers' comments without the slashes."""
+    for path in glob.glob(os.path.join(SOURCE_ROOT, "docs/examples/*.[ch]pp")):
+        yield read(path).splitlines()
+    for path in glob.glob(os.path.join(SOURCE_ROOT, "include/lanes/*.hpp")):
+        yield [line.strip().removeprefix("//") for line in read(path).splitlines() if line.strip().startswith("//")]
+
+
+def is_excerpt(block):
+    wanted = textwrap.dedent(block).strip("\n")
+    return any(wanted in excerpts(lines, wanted.count("\n") + 1) for lines in code_that_exists())
+
+
+def rows():
+    """The table of features: the cells of each row by its number."""
+    for line in read(os.path.join(SOURCE_ROOT, GUIDE)).splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if re.fullmatch(r"A\d+", cells[0]):
+            yield cells
+
+
+def links(text):
+    """The files that a text links to, as paths here."""
+    for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
+        if "://" not in target:
+            yield os.path.normpath(os.path.join("docs", target))
+
+
+class Guide(unittest.TestCase):
+    def test_code_is_an_excerpt_of_what_runs(self):
+        for document in (GUIDE, "README.md"):
+            blocks = shown(document, "cpp")
+            self.assertTrue(blocks, document)
+            for block in blocks:
+                with self.subTest(document + ": " + block.strip().splitlines()[0]):
+                    self.assertTrue(is_excerpt(block), f"in no example and no header's comment:\n{block}")
+
+    def test_code_that_is_nowhere_is_found_out(self):
+        self.assertFalse(is_excerpt("lanes::heap_lane lane(1 << 20);\nlane.allocate_nothing();\n"))
+
+    def test_every_feature_has_a_row(self):
+        self.assertEqual([cells[0] for cells in rows()], ROWS)
+
+    def test_every_row_has_header_source_tests_and_example(self):
+        folders = ["include/lanes/", ("src/lane/", "include/lanes/"), "tests/lane/", "docs/examples/"]
+        for number, _, *cells in rows():
+            self.assertEqual(len(cells), len(folders), number)
+            for cell, folder in zip(cells, folders):
+                with self.subTest(number, folder=folder):
+                    files = list(links(cell))
+                    self.assertTrue(files, "an empty cell")
+                    for file in files:
+                        self.assertTrue(file.startswith(folder), f"{file} is not of {folder}")
+
+    def test_every_link_leads_somewhere(self):
+        for file in links(read(os.path.join(SOURCE_ROOT, GUIDE))):
+            with self.subTest(file):
+                self.assertTrue(os.path.exists(os.path.join(SOURCE_ROOT, file)), "no such file")
+
+    def test_every_example_and_header_is_named(self):
+        named = set(links(read(os.path.join(SOURCE_ROOT, GUIDE))))
+        for pattern in ("docs/examples/*.cpp", "include/lanes/*.hpp"):
+            for path in glob.glob(os.path.join(SOURCE_ROOT, pattern)):
+                with self.subTest(path):
+                    self.assertIn(os.path.relpath(path, SOURCE_ROOT), named)
+
+    def test_every_error_is_explained(self):
+        enumeration = re.search(r"enum class errc : int \{\n(.*?)\n\};", read(os.path.join(SOURCE_ROOT, "include/lanes/error.hpp")),
+                                re.DOTALL).group(1)
+        errors = re.findall(r"^ +(\w+)", enumeration, re.MULTILINE)
+        self.assertIn("lane_full", errors)
+        table = re.search(r"^\| error \|.*?\n\n", read(os.path.join(SOURCE_ROOT, GUIDE)), re.MULTILINE | re.DOTALL).group(0)
+        self.assertEqual(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE), errors)
+
+
+if __name__ == "__main__":
+    unittest.main()

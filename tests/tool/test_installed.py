@@ -1,0 +1,77 @@
+"""Programs are built against the installed library by the commands that docs/lanes.md shows: shared and static, in C++ and C."""
+import os
+import shutil
+import subprocess
+import unittest
+
+from support import COMPILER, SOURCE_ROOT, ToolTest, shown
+
+BUILD_ROOT = os.environ.pop("LANES_BUILD_ROOT")
+MESON = os.environ.pop("LANES_MESON")
+LIBRARIES = os.environ.pop("LANES_LIBRARY_FOLDER")   # where the pkg-config folder is, below the destination
+
+C_PROGRAM = """
+#include <lanes/lanes.h>
+int main(void) {
+    char *block = lanes_malloc(100);
+    int fits = block != 0 && lanes_usable_size(block) >= 100;
+    lanes_free(block);
+    return !fits;
+}
+"""
+
+
+class Installed(ToolTest):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.destination = os.path.join(cls.folder, "destination")
+        subprocess.run([MESON, "install", "-C", BUILD_ROOT, "--no-rebuild", "--quiet", "--tags", "runtime,devel",
+                        "--destdir", cls.destination], check=True, capture_output=True)
+        # Only what is installed, and the example, may be found by the compiler.
+        for name in ("first_lane.cpp", "expect.hpp"):
+            shutil.copy(os.path.join(SOURCE_ROOT, "docs/examples", name), cls.folder)
+
+    def variables(self):
+        libraries = self.destination + LIBRARIES
+        return self.environment(PKG_CONFIG_PATH=os.path.join(libraries, "pkgconfig"), PKG_CONFIG_SYSROOT_DIR=self.destination,
+                                PKG_CONFIG_ALLOW_SYSTEM_CFLAGS="1", PKG_CONFIG_ALLOW_SYSTEM_LIBS="1",
+                                LD_LIBRARY_PATH=libraries)
+
+    def execute(self, command):
+        run = subprocess.run(["sh", "-c", command], cwd=self.folder, env=self.variables(), capture_output=True, text=True, check=False)
+        self.assertEqual(run.returncode, 0, f"{command}\n{run.stdout}{run.stderr}")
+        return run.stdout
+
+    def test_commands_of_the_guide(self):
+        commands = [line for line in "".join(shown("docs/lanes.md", "sh")).splitlines() if line.startswith("g++")]
+        self.assertTrue(any("-static" in line for line in commands) and any("-static" not in line for line in commands))
+        for command in commands:
+            with self.subTest(command):
+                self.execute(command)
+                needed = self.execute("readelf -d first_lane")
+                self.assertEqual("liblanes.so" in needed, "-static" not in command, needed)
+                self.assertIn("cycle 1", self.execute("./first_lane"))
+
+    def test_program_on_the_api_runs_on_lanes_as_its_malloc_too(self):
+        self.execute("g++ -std=c++20 first_lane.cpp $(pkg-config --cflags --libs lanes) -o under")
+        run = self.lanes("run", "--summary", "--", self.path("under"), env=self.variables())
+        self.assert_runs(run)
+        self.assertIn("lanes: active", run.stderr)
+
+    def test_program_in_c(self):
+        self.write("program.c", C_PROGRAM)
+        for kind in ("", "-static"):
+            with self.subTest(kind):
+                libraries = "pkg-config " + kind.replace("-", "--", 1) + " --cflags --libs lanes"
+                self.execute(f"{' '.join(COMPILER)} -Wall -Wextra -Werror {kind} program.c $({libraries}) -o program && ./program")
+
+    def test_an_older_language_standard_is_named(self):
+        run = subprocess.run(["sh", "-c", "g++ -std=c++17 -fsyntax-only first_lane.cpp $(pkg-config --cflags lanes)"],
+                             cwd=self.folder, env=self.variables(), capture_output=True, text=True, check=False)
+        self.assertNotEqual(run.returncode, 0)
+        self.assertIn("lanes needs C++20", run.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
