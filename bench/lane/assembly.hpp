@@ -165,16 +165,16 @@ class stream_assembler {
         if (got <= 0) return got;
         u64 all = static_cast<u64>(got), direct = std::min(all, lacking);
         buffer.commit(direct);
+        advance(buffer, done);
         std::span<const std::byte> copied(reinterpret_cast<const std::byte*>(behind.data()), all - direct);
         while (!copied.empty()) {
-            // No more than the message that is next lacks: its tiles then hold nothing else, and go with it.
-            if (take_complete(buffer, done)) continue;
+            if (buffer.length() == 0 && copied.size() >= header_bytes)
+                needed_ = header_bytes + length_of(copied.data());
+            // No more than the message lacks: its tiles then hold nothing else, and go with it.
             u64 taken = std::min(copied.size(), needed_ - buffer.length());
-            bounded(room, [&] { return buffer.try_prepare(needed_ - buffer.length()); });
-            buffer.write(copied.first(taken));
+            write(buffer, copied.first(taken), room);
             copied = copied.subspan(taken);
-        }
-        while (take_complete(buffer, done)) {
+            advance(buffer, done);
         }
         return got;
     }
@@ -199,26 +199,33 @@ class stream_assembler {
             room();
             got = call();
         }
-        return *got;
+        return got.value();
     }
 
-    // Learns what the message lacks, and whether it lacks nothing: then it is done.
+    template <class Room>
+    static void write(lanes::highway_buf& to, std::span<const std::byte> bytes, Room&& room) {
+        u64 end = to.length() + bytes.size();
+        // What fitted before a refusal is written.
+        bounded(room, [&] { return to.try_write(bytes.last(end - to.length())); });
+    }
+
+    // When the bytes that were lacking are there: of a header, then of the message behind it.
     template <class Done>
-    bool take_complete(lanes::highway_buf& buffer, Done&& done) {
-        if (buffer.length() < header_bytes) return false;
-        std::uint32_t header = 0;
-        copy(buffer, 0, &header, sizeof header);
-        u64 length = length_of(&header);
-        needed_ = header_bytes + length;
-        if (buffer.length() < needed_) return false;
+    void advance(lanes::highway_buf& buffer, Done&& done) {
+        if (buffer.length() < needed_) return;
+        if (needed_ == header_bytes) {
+            std::uint32_t header = 0;
+            copy(buffer, 0, &header, sizeof header);
+            needed_ = header_bytes + length_of(&header);
+            return;
+        }
         u64 first = 0;
         unsigned char last = 0;
         copy(buffer, header_bytes, &first, sizeof first);
         copy(buffer, needed_ - 1, &last, 1);
-        done(length, first, last);
+        done(needed_ - header_bytes, first, last);
         buffer.clear();
         needed_ = header_bytes;
-        return true;
     }
 
     static void copy(const lanes::highway_buf& from, u64 offset, void* to, u64 bytes) {
