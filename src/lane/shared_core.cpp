@@ -168,7 +168,7 @@ result<std::uint64_t> shared_core::force_reset(bool close) noexcept {
     } else if (next == oldest_orphan_) {
         return errc::fragments_alive;
     }
-    expect_orphans();
+    if (!expect_orphans()) return errc::lane_disposed;
     do {
         if (now.disposed()) {
             count_orphans(0);
@@ -181,15 +181,13 @@ result<std::uint64_t> shared_core::force_reset(bool close) noexcept {
 }
 
 void shared_core::disown_fragments() noexcept {
-    if (!hold_storage()) return;   // another thread of the parent was giving it up, and is not here
+    if (!expect_orphans()) return;   // another thread of the parent was giving it up, and is not here
     lane_word now = local_.load();
-    expect_orphans();
     local_.word.store(now.forced_empty().bits, std::memory_order_relaxed);
     contents_.store(0, std::memory_order_relaxed);
     // A disposed lane's storage was waiting for the last of them; now it waits for the orphans.
     count_orphans(now.live());
     if (now.disposed() && now.live() != 0) release_storage_reference();
-    release_storage_reference();
 }
 
 std::uint64_t shared_core::purge() noexcept {

@@ -88,17 +88,13 @@ class LANES_API lane_core {
     virtual ~lane_core();
 
     // One reference more for a moment, unless the storage is gone. has_orphans() then may say yes without need.
-    bool hold_storage() noexcept {
-        std::int64_t now = storage_references_.load(std::memory_order_relaxed);
-        while (now != 0 && !storage_references_.compare_exchange_weak(now, now + 1, std::memory_order_relaxed)) {
-        }
-        return now != 0;
-    }
+    bool hold_storage() noexcept { return add_storage_references(1); }
     void release_storage_reference() noexcept { drop_storage_references(1); }
 
     // Around a forced reset. The number of orphans is known only when it has happened, and some may go before, the lane
-    // be disposed even: until then, more references than there can be fragments keep the storage.
-    void expect_orphans() noexcept { storage_references_.fetch_add(many, std::memory_order_relaxed); }
+    // be disposed even: until then, more references than there can be fragments keep the storage. False, and nothing to
+    // count, if it is gone.
+    bool expect_orphans() noexcept { return add_storage_references(many); }
     void count_orphans(std::uint64_t orphans) noexcept {
         drop_storage_references(many - static_cast<std::int64_t>(orphans));
     }
@@ -112,6 +108,12 @@ class LANES_API lane_core {
   private:
     static constexpr std::int64_t many = std::int64_t{1} << 48;
 
+    bool add_storage_references(std::int64_t n) noexcept {
+        std::int64_t now = storage_references_.load(std::memory_order_relaxed);
+        while (now != 0 && !storage_references_.compare_exchange_weak(now, now + n, std::memory_order_relaxed)) {
+        }
+        return now != 0;
+    }
     void drop_storage_references(std::int64_t n) noexcept {
         if (storage_references_.fetch_sub(n, std::memory_order_acq_rel) != n) return;
         storage_unused();
