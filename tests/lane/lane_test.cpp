@@ -358,6 +358,63 @@ TEST(lane, a_forced_reset_makes_orphans_that_change_nothing_any_more) {
     EXPECT_EQ(c.check(), errc::wrong_cycle);
 }
 
+// What a lane's core does with its references, without a lane.
+class bare_core final : public detail::lane_core {
+  public:
+    bare_core(bool& storage_gone, bool& core_gone) : storage_gone_(storage_gone), core_gone_(core_gone) {}
+    using lane_core::count_orphans;
+    using lane_core::expect_orphans;
+    using lane_core::hold_storage;
+    using lane_core::release_storage_reference;
+    errc release(detail::fragment_stamp) noexcept override { return errc{}; }
+    errc access(detail::fragment_stamp) const noexcept override { return errc{}; }
+    storage_type type() const noexcept override { return storage_type::slot; }
+
+  private:
+    void storage_unused() noexcept override { storage_gone_ = true; }
+    void core_unused() noexcept override {
+        core_gone_ = true;
+        delete this;
+    }
+    bool& storage_gone_;
+    bool& core_gone_;
+};
+
+TEST(lane, disposed_in_the_middle_of_a_forced_reset_goes_with_its_last_orphan) {
+    for (std::uint64_t orphans : {0u, 1u, 3u}) {
+        for (std::uint64_t gone_before = 0; gone_before <= orphans; ++gone_before) {
+            bool storage_gone = false, core_gone = false;
+            auto* core = new bare_core(storage_gone, core_gone);
+            ASSERT_TRUE(core->expect_orphans());
+            core->release_storage_reference();  // the lane is disposed
+            for (std::uint64_t i = 0; i < gone_before; ++i) core->release_storage_reference();
+            EXPECT_FALSE(storage_gone);
+            core->count_orphans(orphans);
+            for (std::uint64_t i = gone_before; i < orphans; ++i) {
+                EXPECT_FALSE(storage_gone);
+                core->release_storage_reference();
+            }
+            EXPECT_TRUE(storage_gone) << orphans << " orphans, " << gone_before << " gone before they were counted";
+            EXPECT_FALSE(core->hold_storage());
+            EXPECT_FALSE(core_gone);
+            core->let_go();
+            EXPECT_TRUE(core_gone);
+        }
+    }
+}
+
+TEST(lane, disposed_just_before_a_forced_reset_is_gone_once) {
+    bool storage_gone = false, core_gone = false;
+    auto* core = new bare_core(storage_gone, core_gone);
+    core->release_storage_reference();
+    EXPECT_TRUE(storage_gone);
+    storage_gone = false;
+    EXPECT_FALSE(core->expect_orphans());
+    EXPECT_FALSE(storage_gone || core_gone);
+    core->let_go();
+    EXPECT_TRUE(core_gone);
+}
+
 TEST(lane, counts_every_forced_reset_as_a_cycle) {
     heap_lane lane(1024);
     std::uint64_t cycle = 0;
