@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include <atomic>
+#include <barrier>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -73,12 +74,14 @@ TEST_F(file_storage_names, open_or_create_does_whichever_is_possible) {
 }
 
 TEST_F(file_storage_names, open_or_create_by_many_at_once_makes_one_file) {
-    constexpr int rounds = 20, threads = 4;
+    constexpr int rounds = 200, threads = 4;
     for (int round = 0; round < rounds; ++round) {
         std::atomic<int> fresh{0}, opened{0};
+        std::barrier start(threads);
         std::vector<std::thread> all;
         for (int i = 0; i < threads; ++i) {
             all.emplace_back([&] {
+                start.arrive_and_wait();
                 auto s = make(mode::open_or_create, true);
                 if (s) (s->fresh() ? fresh : opened).fetch_add(1);
             });
