@@ -17,25 +17,26 @@ namespace {
 constexpr u64 least_size = 8, most_size = 512;
 
 // A contender begins a batch, allocates, and ends it.
-class frames {
+template <class Scope>
+class scopes {
   public:
-    explicit frames(u64) {}
-    void begin() { frame_.emplace(highway_); }
-    void* allocate(u64 bytes) { return frame_->allocate_bytes(bytes); }
-    void end() { frame_.reset(); }
+    explicit scopes(u64) {}
+    void begin() { scope_.emplace(highway_); }
+    void* allocate(u64 bytes) { return scope_->allocate_bytes(bytes); }
+    void end() { scope_.reset(); }
     void give_back() { highway_.trim(); }
 
   protected:
     lanes::owned_highway highway_;
-    std::optional<lanes::frame> frame_;
+    std::optional<Scope> scope_;
 };
 
-class frames_as_resources : public frames {
+class frames_as_resources : public scopes<lanes::frame> {
   public:
-    using frames::frames;
+    using scopes::scopes;
     void begin() {
-        frames::begin();
-        resource_ = opaque<std::pmr::memory_resource>(&*frame_);
+        scopes::begin();
+        resource_ = opaque<std::pmr::memory_resource>(&*scope_);
     }
     void* allocate(u64 bytes) { return resource_->allocate(bytes, 16); }
 
@@ -161,8 +162,8 @@ void run(parameters& given) {
 
 int main(int argc, char** argv) {
     return run_contender(argc, argv,
-                         {{"frame", run<frames>},
-                          {"frame_resource", run<frames_as_resources>},
+                         {{"scratch", run<scopes<lanes::scratch>>},
+                          {"frame", run<frames_as_resources>},
                           {"owned_lane", run<lane_of_fragments>},
                           {"forced_lane", run<forced_lane>},
                           {"monotonic", run<monotonic>},

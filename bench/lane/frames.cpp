@@ -33,15 +33,15 @@ class raw_stack {
     unsigned char* top_ = buffer_.begin();
 };
 
-class highway_frames {
+class scratch_scopes {
   public:
     class scope {
       public:
-        explicit scope(highway_frames& from) : frame_(from.highway_) {}
-        void* allocate(u64 bytes) { return frame_.allocate_bytes(bytes); }
+        explicit scope(scratch_scopes& from) : scratch_(from.highway_) {}
+        void* allocate(u64 bytes) { return scratch_.allocate_bytes(bytes); }
 
       private:
-        lanes::frame frame_;
+        lanes::scratch scratch_;
     };
 
   private:
@@ -113,8 +113,8 @@ void run(parameters& given) {
 
 int main(int argc, char** argv) {
     return run_contender(argc, argv,
-                         {{"frame", run<highway_frames>},
-                          {"frame_resource", run<frames_as_resources>},
+                         {{"scratch", run<scratch_scopes>},
+                          {"frame", run<frames_as_resources>},
                           {"raw", run<raw_stack>},
                           {"monotonic", run<monotonic_a_frame>}});
 }

@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "contest.hpp"
-#include "lanes/frame.hpp"
+#include "lanes/scratch.hpp"
 #include "lanes/owned_highway.hpp"
 #include "sources.hpp"
 
@@ -14,20 +14,26 @@ namespace {
 
 // A contender gives temporaries between begin() and end(). What escapes is made in place_for() and then kept, under
 // another address if it has to move.
-class frame_a_request {
+class scratch_a_request {
   public:
     using kept = lanes::fragment;
-    void begin() { frame_.emplace(highway_); }
-    void* temporary(u64 bytes) { return frame_->allocate_bytes(bytes); }
+    void begin() { scratch_.emplace(highway_); }
+    void* temporary(u64 bytes) { return scratch_->allocate_bytes(bytes); }
     kept place_for(u64 bytes) { return highway_.allocate(bytes); }
     static void* data(const kept& object) { return object.data(); }
     kept keep(kept object, u64) { return object; }
     void free(kept& object, u64) { object.release(); }
-    void end() { frame_.reset(); }
+    void end() { scratch_.reset(); }
 
   private:
     lanes::owned_highway highway_;
-    std::optional<lanes::frame> frame_;
+    std::optional<lanes::scratch> scratch_;
+};
+
+// The same, but what escapes, whose lifetimes are mixed, goes to the process's heap.
+class scratch_and_slots : public scratch_a_request {
+  public:
+    kept place_for(u64 bytes) { return lanes::slot(bytes).into_fragment(); }
 };
 
 // An arena for each request, over a buffer that is large enough for most; what escapes is copied into blocks of malloc.
@@ -161,7 +167,8 @@ void run(parameters& given) {
 
 int main(int argc, char** argv) {
     return run_contender(argc, argv,
-                         {{"frame", run<frame_a_request>},
+                         {{"scratch", run<scratch_a_request>},
+                          {"scratch_slots", run<scratch_and_slots>},
                           {"owned_highway", run<blocks_for_all<owned_highway_source>>},
                           {"monotonic", run<monotonic_a_request>},
                           {"malloc", run<blocks_for_all<malloc_source>>}});

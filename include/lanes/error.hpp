@@ -57,6 +57,7 @@ enum class errc : int {
     wrong_gear,               // the gear of a stable_array does not allow the call, or it is being shifted
     gear_timeout,             // a gear could not be shifted in time: calls of the old gear, or another shift, went on
     array_full,               // stable_array_options::max_size
+    not_innermost,            // another scope is open inside the one that was asked for scratch memory
 };
 
 // One line of text that says what happened and what to do. Never fails; any thread; constant time.

@@ -38,7 +38,10 @@ template <class Self>
 class byte_access {
   public:
     // All bytes.
-    std::span<std::byte> bytes() const { return try_bytes().value(); }
+    std::span<std::byte> bytes() const {
+        require(self().check());
+        return unchecked_bytes();
+    }
     result<std::span<std::byte>> try_bytes() const noexcept {
         if (errc e = self().check(); e != errc{}) return e;
         return unchecked_bytes();
@@ -64,7 +67,8 @@ class byte_access {
     // The T whose bytes begin at `offset`, of any alignment.
     template <storable T>
     T read(std::uint64_t offset) const {
-        return try_read<T>(offset).value();
+        require(check_range(offset, sizeof(T)));
+        return unchecked_read<T>(offset);
     }
     template <storable T>
     result<T> try_read(std::uint64_t offset) const noexcept {
@@ -81,7 +85,8 @@ class byte_access {
     // Writes the bytes of `value` to `offset`, of any alignment. Gives the offset behind it, where the next one may go.
     template <storable T>
     std::uint64_t write(std::uint64_t offset, const T& value) const {
-        return try_write(offset, value).value();
+        require(check_range(offset, sizeof(T)));
+        return unchecked_write(offset, value);
     }
     template <storable T>
     result<std::uint64_t> try_write(std::uint64_t offset, const T& value) const noexcept {
@@ -112,7 +117,7 @@ class byte_access {
 
     // One byte, checked or not.
     std::byte& at(std::uint64_t index) const {
-        if (errc e = check_range(index, 1); e != errc{}) throw_error(e);
+        require(check_range(index, 1));
         return self().data()[index];
     }
     std::byte& operator[](std::uint64_t index) const noexcept { return self().data()[index]; }
@@ -124,6 +129,9 @@ class byte_access {
     }
 
   private:
+    static void require(errc e) {
+        if (e != errc{}) [[unlikely]] throw_error(e);
+    }
     const Self& self() const noexcept { return static_cast<const Self&>(*this); }
     errc check_range(std::uint64_t offset, std::uint64_t bytes) const noexcept {
         if (errc e = self().check(); e != errc{}) return e;

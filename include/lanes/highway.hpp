@@ -62,7 +62,8 @@ class LANES_API highway {
     std::uint64_t total_live() const noexcept;      // fragments; O(lanes), as the two below
     std::uint64_t total_capacity() const noexcept;  // bytes of all lanes that are not disposed
     std::uint64_t total_free_space() const noexcept;
-    std::uint64_t bytes_held() const noexcept;      // bytes of storage, also of disposed lanes that fragments keep
+    // Bytes of storage, also of disposed lanes that fragments keep. As asked for: a storage of pages has up to a page more.
+    std::uint64_t bytes_held() const noexcept;
     bool disposed() const noexcept;
     storage_type type() const noexcept;
     const highway_options& options() const noexcept;   // of an empty highway: the defaults

@@ -79,7 +79,8 @@ class LANES_API lane_ref {
     bool disposed() const noexcept;
     storage_type type() const noexcept;
 
-    // When something was last allocated, to about 4 ms; the clock's epoch if nothing ever was.
+    // When something was last allocated, to about 4 ms; of small ones that share 4 KiB of the lane, when the first was. The
+    // clock's epoch if nothing ever was.
     std::chrono::steady_clock::time_point last_allocation() const noexcept;
 
     // A closed lane hands out nothing and checked access to its fragments says lane_closed, until it is reopened. Releases

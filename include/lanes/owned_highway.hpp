@@ -10,8 +10,8 @@
 // random order misses the cache once a lane, not once a block. A lane whose last block goes is empty and serves again; beyond
 // keep_bytes, what empty lanes hold goes back to the system.
 //
-// The owner allocates; any thread may free (one atomic operation then). lanes::frame gives scratch memory on the same
-// highway that is never freed one by one.
+// The owner allocates; any thread may free (one atomic operation then). lanes::scratch and lanes::frame give memory on
+// the same highway that is never freed one by one.
 #pragma once
 
 #include <bit>
@@ -27,7 +27,7 @@
 
 namespace lanes {
 
-class frame;
+class scratch;
 
 struct owned_highway_options {
     // The size of a lane's span in bytes: a power of two from 64 KiB to 1 GiB. A lane is reset when all in it is freed, so small
@@ -67,11 +67,9 @@ class LANES_API span_lane final : public owned_core {
     // Bytes of address space, the front and all.
     std::uint64_t span_bytes() const noexcept { return front_bytes + capacity(); }
 
-    // For its highway. Empty lanes beyond keep_bytes have no memory behind them: they are not `touched`.
-    span_lane *next = this, *previous = this;   // in the one list that the lane is in
-    bool touched = true;
+    // For its highway.
+    span_lane *next = this, *previous = this;   // in the one ring that the lane is in
     void reset_now() noexcept { reset(); }
-    std::uint64_t purge() noexcept;
 
   private:
     void became_empty() noexcept override;
@@ -97,7 +95,7 @@ class LANES_API owned_highway {
     owned_highway(owned_highway&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
     owned_highway& operator=(owned_highway&& other) noexcept;
     // Gives everything back but what is still alive; that stays valid and may be freed later, as fragments by any thread, as blocks
-    // with free_orphan. No frame may be open.
+    // with free_orphan. No scope may be open.
     ~owned_highway();
 
     // At least `bytes` bytes at a multiple of `alignment`, alive until they are freed. Errors: size_out_of_range (zero, or more than
@@ -148,15 +146,16 @@ class LANES_API owned_highway {
     std::string trace() const;
 
   private:
-    friend class frame;
+    friend class scratch;
     friend class detail::owned_highway_core;
 
     // What the short paths need, at the front of the core.
     struct hot_state {
         detail::span_lane* current;       // takes what is allocated
         unsigned span_shift;              // a span has 2^span_shift bytes
-        std::uintptr_t frame_cursor, frame_end;   // scratch memory: the next free byte, and the end of its lane
-        std::uint64_t frames_open;
+        std::uintptr_t scratch_cursor;    // where scratch memory goes on
+        scratch* innermost;               // the scope that hands it out; null: none is open
+        std::uintptr_t scratch_end;       // the end of the lane it is in
     };
     hot_state& hot() const noexcept { return *reinterpret_cast<hot_state*>(core_); }
 

@@ -67,6 +67,7 @@ const char* message(errc e) noexcept {
         case errc::storage_corrupt: return "the lane's header in this file or memory is damaged";
         case errc::system_failure: return "the system refused";
         case errc::contended: return "other threads were faster as often as the number of tries allows";
+        case errc::not_innermost: return "a scope inside this one is open and would take the memory with it when it ends";
         case errc::end_of_stream: return "the source ended before the lane was filled";
         case errc::wrong_gear: return "the gear does not allow this call, or is being shifted";
         case errc::gear_timeout: return "calls under the old gear, or another shift, went on for longer than the timeout";

@@ -1,6 +1,7 @@
 // Lets a few threads at a time make lanes; the others wait for their turn, but not for ever.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -11,12 +12,13 @@ class growth_gate {
   public:
     explicit growth_gate(unsigned places) : free_(places) {}
 
-    // A place in the gate, given back when it goes; none after `timeout`.
+    // A place in the gate, given back when it goes; none after `timeout`, or a year, lest the clock overflows.
     class pass {
       public:
         pass(growth_gate& gate, std::chrono::milliseconds timeout) : gate_(gate) {
             std::unique_lock hold(gate.mutex_);
-            passed_ = gate.changed_.wait_for(hold, timeout, [&] { return gate.free_ > 0; });
+            constexpr std::chrono::milliseconds a_year = std::chrono::years(1);
+            passed_ = gate.changed_.wait_for(hold, std::min(timeout, a_year), [&] { return gate.free_ > 0; });
             if (passed_) --gate.free_;
         }
         ~pass() {

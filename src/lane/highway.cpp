@@ -21,20 +21,23 @@ highway::~highway() { detail::drop_highway_core(core_); }
 result<fragment> highway::try_allocate(std::uint64_t bytes, std::uint64_t alignment, const effort& how) noexcept {
     if (core_ == nullptr) return errc::not_initialised;
     detail::highway_core::refusal why;
-    return core_->allocate(bytes, alignment, how, why);
+    fragment::parts got;
+    if (failure f = core_->allocate(bytes, alignment, how, why, got); f.code != errc{}) return f;
+    return fragment(got);
 }
 
 fragment highway::allocate(std::uint64_t bytes, std::uint64_t alignment, const effort& how) {
     if (core_ == nullptr) throw_error(errc::not_initialised);
     detail::highway_core::refusal why;
-    result<fragment> got = core_->allocate(bytes, alignment, how, why);
-    if (got) return *std::move(got);
-    if (why.quiet) return {};
-    if (why.thrown == nullptr) throw_error(got.error(), got.system_error());
+    fragment::parts got;
+    failure refused = core_->allocate(bytes, alignment, how, why, got);
+    if (refused.code == errc{}) [[likely]] return fragment(got);
+    if (why.quiet && (refused.code == errc::max_lanes_reached || refused.code == errc::max_bytes_reached)) return {};
+    if (why.thrown == nullptr) throw_error(refused.code, refused.system_error);
     try {
         std::rethrow_exception(why.thrown);
     } catch (...) {
-        std::throw_with_nested(error(got.error()));
+        std::throw_with_nested(error(refused.code));
     }
 }
 

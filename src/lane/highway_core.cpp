@@ -4,16 +4,17 @@
 #include <algorithm>
 #include <new>
 #include <thread>
+#include <utility>
 
 namespace lanes::detail {
 namespace {
 
 using clock = std::chrono::steady_clock;
 
-// A number below `numbers`, a power of two, for the calling thread; two threads may share one. Control blocks of threads lie a
-// stack apart, so the multiplication has to bring their high bits into play.
-std::size_t thread_number(std::size_t numbers) noexcept {
-    return thread_identity() * 0x9e3779b97f4a7c15 >> 32 & (numbers - 1);
+// That much later, or the end of time.
+clock::time_point after(std::chrono::nanoseconds wait) noexcept {
+    clock::time_point now = clock::now();
+    return wait < clock::time_point::max() - now ? now + wait : clock::time_point::max();
 }
 
 bool is_limit(errc e) noexcept {
@@ -36,11 +37,7 @@ bool valid(const highway_options& o) noexcept {
 highway_core::highway_core(highway_options&& options, storage_type type, lane_maker make, bool passthrough)
     : options_(std::move(options)), type_(type), make_(std::move(make)), passthrough_(passthrough),
       max_alignment_(type == storage_type::file || type == storage_type::memfd ? max_alignment_between_processes : max_alignment),
-      held_(std::make_shared<byte_budget>(0)), lanes_(stable_array_options{}), gate_(options_.concurrent_new_lanes) {
-    // Threads begin apart where there are lanes enough.
-    for (unsigned i = 0; i < hints; ++i) {
-        last_used_[i] = options_.lanes.empty() ? 0 : static_cast<std::uint32_t>(i % options_.lanes.size());
-    }
+      totals_(std::make_shared<lane_totals>()), lanes_(stable_array_options{}), gate_(options_.concurrent_new_lanes) {
 }
 
 highway_core::~highway_core() {
@@ -59,34 +56,34 @@ result<void> highway_core::start() noexcept {
     for (std::uint64_t capacity : options_.lanes) {
         result<std::size_t> index = new_index();
         if (!index) return index.error();
-        if (result<void> made = add_lane(capacity, capacity, *index); !made) return made;
+        if (result<void> made = add_lane(capacity, capacity, *index); !made) {
+            each_lane([](std::size_t, shared_core& lane) { lane.holder()->unmake(); });
+            return made;
+        }
     }
+    // Threads begin apart where there are lanes enough.
+    for (std::size_t i = 0; i < hints && !options_.lanes.empty(); ++i) last_used_[i] = lane_at(i % options_.lanes.size());
     return {};
 }
 
-result<fragment> highway_core::allocate(std::uint64_t bytes, std::uint64_t alignment, const effort& how, refusal& why) noexcept {
-    if (errc e = check_request(bytes, alignment, highway_limits::max_lane_capacity); e != errc{}) return e;
-    if (alignment > max_alignment_) return errc::bad_alignment;
+failure highway_core::search(std::uint64_t bytes, std::uint64_t alignment, const effort& how, refusal& why,
+                             fragment::parts& got) noexcept {
+    if (errc e = check_request(bytes, alignment, highway_limits::max_lane_capacity); e != errc{}) return {e};
+    if (alignment > max_alignment_) return {errc::bad_alignment};
     if (passthrough_) {
-        if (disposed()) return errc::highway_disposed;
+        if (disposed()) return {errc::highway_disposed};
         result<slot> made = slot::try_make(bytes, alignment);
-        if (!made) return made.error();
-        return (*std::move(made)).into_fragment();
+        if (made) got = (*std::move(made)).into_fragment().detach();
+        return made.why();
     }
     unsigned tries = how.tries != 0 ? how.tries : options_.lane_tries;
-    std::atomic<std::uint32_t>& hint = last_used_[thread_number(hints)];
-    if (shared_core* core = lane_at(hint.load(std::memory_order_relaxed))) [[likely]] {
-        result<fragment> got = core->allocate(bytes, alignment, tries);
-        if (got) [[likely]] return got;
-    }
-    clock::time_point give_up = how.wait.count() > 0 ? clock::now() + how.wait : clock::time_point{};
+    clock::time_point give_up = how.wait.count() > 0 ? after(how.wait) : clock::time_point{};
     std::chrono::microseconds pause{50};
     while (true) {
-        if (disposed()) return errc::highway_disposed;
+        if (disposed()) return {errc::highway_disposed};
         std::uint64_t seen = changes_.load(std::memory_order_acquire);
         for (unsigned i = 0; i < options_.laps_before_new_lane; ++i) {
-            result<fragment> got = lap(bytes, alignment, tries, hint);
-            if (got) return got;
+            if (lap(bytes, alignment, tries, got)) return {};
         }
         result<void> grown = grow(bytes, alignment, seen, why);
         if (grown) continue;
@@ -96,23 +93,18 @@ result<fragment> highway_core::allocate(std::uint64_t bytes, std::uint64_t align
     }
 }
 
-result<fragment> highway_core::lap(std::uint64_t bytes, std::uint64_t alignment, unsigned tries,
-                                   std::atomic<std::uint32_t>& hint) noexcept {
-    auto lanes = static_cast<std::uint32_t>(lanes_.size());
-    std::uint32_t first = hint.load(std::memory_order_relaxed);
-    errc worst = errc::lane_full;
-    for (std::uint32_t i = 0; i < lanes; ++i) {
-        std::uint32_t index = first + i < lanes ? first + i : first + i - lanes;
+bool highway_core::lap(std::uint64_t bytes, std::uint64_t alignment, unsigned tries, fragment::parts& got) noexcept {
+    std::atomic<shared_core*>& last_used = last_used_[thread_number()];
+    shared_core* last = last_used.load(std::memory_order_acquire);
+    std::size_t lanes = lanes_.size(), first = last != nullptr ? last->index : 0;
+    for (std::size_t i = 0; i < lanes; ++i) {
+        std::size_t index = first + i < lanes ? first + i : first + i - lanes;
         shared_core* core = lane_at(index);
-        if (core == nullptr) continue;
-        result<fragment> got = core->allocate(bytes, alignment, tries);
-        if (got) {
-            if (index != first) hint.store(index, std::memory_order_relaxed);
-            return got;
-        }
-        if (got.error() == errc::contended) worst = errc::contended;
+        if (core == nullptr || core->allocate(bytes, alignment, tries, got) != errc{}) continue;
+        if (core != last) last_used.store(core, std::memory_order_release);
+        return true;
     }
-    return worst;
+    return false;
 }
 
 errc highway_core::refuse(errc e, const std::function<bool()>& callback, refusal& why) const noexcept {
@@ -156,26 +148,26 @@ result<void> highway_core::grow(std::uint64_t bytes, std::uint64_t alignment, st
 
 result<std::uint64_t> highway_core::promise(std::uint64_t capacity, std::uint64_t least) noexcept {
     // Before the lane is made, so that several threads together stay below the limits.
-    std::uint32_t open = open_lanes_.load(std::memory_order_relaxed);
+    std::uint32_t lanes = totals_->not_disposed.load(std::memory_order_relaxed);
     do {
-        if (open >= options_.max_lanes) return errc::max_lanes_reached;
-    } while (!open_lanes_.compare_exchange_weak(open, open + 1, std::memory_order_relaxed));
-    std::uint64_t held = held_->load(std::memory_order_relaxed);
+        if (lanes >= options_.max_lanes) return errc::max_lanes_reached;
+    } while (!totals_->not_disposed.compare_exchange_weak(lanes, lanes + 1, std::memory_order_relaxed));
+    std::uint64_t held = totals_->bytes_held.load(std::memory_order_relaxed);
     std::uint64_t granted;
     do {
         std::uint64_t left = options_.max_bytes - std::min(held, options_.max_bytes);
         if (left < least) {
-            open_lanes_.fetch_sub(1, std::memory_order_relaxed);
+            totals_->not_disposed.fetch_sub(1, std::memory_order_relaxed);
             return errc::max_bytes_reached;
         }
         granted = std::min(capacity, left);
-    } while (!held_->compare_exchange_weak(held, held + granted, std::memory_order_relaxed));
+    } while (!totals_->bytes_held.compare_exchange_weak(held, held + granted, std::memory_order_relaxed));
     return granted;
 }
 
 void highway_core::break_promise(std::uint64_t capacity) noexcept {
-    held_->fetch_sub(capacity, std::memory_order_relaxed);
-    open_lanes_.fetch_sub(1, std::memory_order_relaxed);
+    totals_->bytes_held.fetch_sub(capacity, std::memory_order_relaxed);
+    totals_->not_disposed.fetch_sub(1, std::memory_order_relaxed);
 }
 
 result<void> highway_core::add_lane(std::uint64_t capacity, std::uint64_t least, std::size_t index) noexcept {
@@ -193,7 +185,7 @@ result<void> highway_core::add_lane(std::uint64_t capacity, std::uint64_t least,
         give_index_back(index);
         return made.error() == errc::system_failure ? failure{errc::new_lane_failed, made.system_error()} : made.why();
     }
-    (*made)->count_in(held_, *promised);
+    (*made)->counted_in(totals_, *promised);
     put_lane(index, *made);
     return {};
 }
@@ -203,7 +195,7 @@ void highway_core::put_lane(std::size_t index, shared_core* lane) noexcept {
     shared_core* before = lanes_.peek(index);
     bool too_late = disposed() || (before != nullptr && !before->disposed());   // another reopened it first
     if (too_late) {
-        open_lanes_.fetch_sub(1, std::memory_order_relaxed);
+        lane->holder()->unmake();
         lane->dispose();
         lane->let_go();
         return;
@@ -211,14 +203,17 @@ void highway_core::put_lane(std::size_t index, shared_core* lane) noexcept {
     if (before != nullptr) {
         lane->replaced = before;   // a thread may be about to ask it for room; it goes with the highway
     }
+    lane->index = index;
     lanes_.try_exchange(index, lane).error();
+    if (index >= lanes_made()) lanes_made_.store(index + 1, std::memory_order_release);
     changes_.fetch_add(1, std::memory_order_release);
 }
 
 result<std::size_t> highway_core::new_index() noexcept {
     std::lock_guard hold(mutex_);
     if (!free_indices_.empty()) {
-        std::size_t index = free_indices_.back();
+        auto lowest = std::ranges::min_element(free_indices_);
+        std::size_t index = std::exchange(*lowest, free_indices_.back());
         free_indices_.pop_back();
         return index;
     }
@@ -241,9 +236,7 @@ result<void> highway_core::dispose_lane(std::size_t index) noexcept {
     std::lock_guard hold(mutex_);
     shared_core* core = lane_at(index);
     if (core == nullptr) return errc::no_such_lane;
-    if (core->disposed()) return {};
     core->dispose();
-    open_lanes_.fetch_sub(1, std::memory_order_relaxed);
     return {};
 }
 
@@ -255,16 +248,14 @@ result<void> highway_core::reopen_lane(std::size_t index) noexcept {
     growth_gate::pass pass(gate_, options_.new_lane_timeout);
     if (!pass) return errc::growth_timeout;
     if (lane_at(index) != core) return {};   // somebody else has put one there
-    return add_lane(core->capacity(), core->capacity(), index);
+    // What it was made for; its capacity may be more, in whole pages.
+    return add_lane(core->counted_bytes(), core->counted_bytes(), index);
 }
 
 void highway_core::dispose() noexcept {
     disposed_.store(true, std::memory_order_release);
     std::lock_guard hold(mutex_);
-    each_lane([&](std::size_t, shared_core& core) {
-        core.dispose();
-        open_lanes_.fetch_sub(1, std::memory_order_relaxed);
-    });
+    each_lane([](std::size_t, shared_core& core) { core.dispose(); });
 }
 
 result<highway_core*> make_highway_core(highway_options&& options, storage_type type, lane_maker make, bool passthrough) noexcept {

@@ -35,13 +35,21 @@ class highway_core {
         bool quiet = false;             // and asked for an empty fragment
         std::exception_ptr thrown;      // what a callback threw
     };
-    result<fragment> allocate(std::uint64_t bytes, std::uint64_t alignment, const effort&, refusal&) noexcept;
+    // failure{errc{}}, and `got` has the fragment; or why not.
+    failure allocate(std::uint64_t bytes, std::uint64_t alignment, const effort& how, refusal& why, fragment::parts& got) noexcept {
+        shared_core* lane = last_used_[thread_number()].load(std::memory_order_acquire);
+        if (lane != nullptr) [[likely]] {
+            unsigned tries = how.tries != 0 ? how.tries : options_.lane_tries;
+            if (lane->allocate(bytes, alignment, tries, got) == errc{}) [[likely]] return {};
+        }
+        return search(bytes, alignment, how, why, got);
+    }
 
     // Null where there is none.
     shared_core* lane_at(std::size_t index) const noexcept { return index < lanes_.size() ? lanes_.peek(index) : nullptr; }
-    std::size_t lanes_made() const noexcept { return lanes_.size(); }
-    std::size_t lane_count() const noexcept { return open_lanes_.load(std::memory_order_relaxed); }
-    std::uint64_t bytes_held() const noexcept { return held_->load(std::memory_order_relaxed); }
+    std::size_t lanes_made() const noexcept { return lanes_made_.load(std::memory_order_acquire); }
+    std::size_t lane_count() const noexcept { return totals_->not_disposed.load(std::memory_order_relaxed); }
+    std::uint64_t bytes_held() const noexcept { return totals_->bytes_held.load(std::memory_order_relaxed); }
     bool disposed() const noexcept { return disposed_.load(std::memory_order_acquire); }
     storage_type type() const noexcept { return type_; }
     const highway_options& options() const noexcept { return options_; }
@@ -60,8 +68,10 @@ class highway_core {
     void dispose() noexcept;
 
   private:
-    // One look at every lane, from the one this thread used last; contended or lane_full if none had room.
-    result<fragment> lap(std::uint64_t bytes, std::uint64_t alignment, unsigned tries, std::atomic<std::uint32_t>& hint) noexcept;
+    // When the lane that this thread used last does not serve.
+    failure search(std::uint64_t bytes, std::uint64_t alignment, const effort&, refusal&, fragment::parts& got) noexcept;
+    // One look at every lane, from the one that this thread used last.
+    bool lap(std::uint64_t bytes, std::uint64_t alignment, unsigned tries, fragment::parts& got) noexcept;
     // Adds a lane on which so much fits, unless the table has more than `seen` changes by the time it is our turn.
     result<void> grow(std::uint64_t bytes, std::uint64_t alignment, std::uint64_t seen, refusal&) noexcept;
     // Makes the lane with that index, of `capacity` bytes or of what max_bytes leaves, but not of fewer than `least`.
@@ -73,23 +83,26 @@ class highway_core {
     result<std::size_t> new_index() noexcept;
     void give_index_back(std::size_t index) noexcept;
 
-    static constexpr unsigned hints = 16;   // threads that share one only lose a race now and then
+    static constexpr std::size_t hints = 16;   // threads that share one only lose a race now and then
+    // The calling thread's. Control blocks of threads lie a stack apart, so a multiplication has to bring their high bits into
+    // play.
+    static std::size_t thread_number() noexcept { return thread_identity() * 0x9e3779b97f4a7c15 >> 32 & (hints - 1); }
 
     const highway_options options_;
     const storage_type type_;
     const lane_maker make_;
     const bool passthrough_;
     const std::uint64_t max_alignment_;
-    const std::shared_ptr<byte_budget> held_;
-    stable_array<shared_core*> lanes_;
+    const std::shared_ptr<lane_totals> totals_;        // with the lanes that are about to be made
+    stable_array<shared_core*> lanes_;                 // null: an index that waits for its lane
     growth_gate gate_;
     std::atomic<std::uint64_t> changes_{0};            // lanes added so far
-    std::atomic<std::uint32_t> open_lanes_{0};
+    std::atomic<std::size_t> lanes_made_{0};           // one past the last lane; written under mutex_
     std::atomic<bool> disposed_{false};
-    std::array<std::atomic<std::uint32_t>, hints> last_used_{};   // a lane's index
+    std::array<std::atomic<shared_core*>, hints> last_used_{};
 
     std::mutex mutex_;                                 // of what follows, and of disposing and replacing lanes
-    std::vector<std::size_t> free_indices_;
+    std::vector<std::size_t> free_indices_;            // whose lanes could not be made
 };
 
 // Highways that are disposed when the process exits.

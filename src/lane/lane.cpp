@@ -28,7 +28,9 @@ lane::~lane() {
 
 result<fragment> lane_ref::try_allocate(std::uint64_t bytes, std::uint64_t alignment, unsigned tries) noexcept {
     if (core_ == nullptr) return errc::not_initialised;
-    return core_->allocate(bytes, alignment, tries);
+    fragment::parts got;
+    if (errc e = core_->allocate(bytes, alignment, tries, got); e != errc{}) return e;
+    return fragment(got);
 }
 
 std::uint64_t lane_ref::capacity() const noexcept { return core_ != nullptr ? core_->capacity() : 0; }

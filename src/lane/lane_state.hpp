@@ -22,6 +22,14 @@ struct lane_state {
 
     lane_word load() const noexcept { return {word.load(std::memory_order_acquire)}; }
 
+    // The same, by who is about to change it: the cache line comes at once as one to write to, and not first as one to read.
+    lane_word load_to_change() const noexcept {
+#if defined(__x86_64__)
+        __asm__ volatile("prefetchw %0" : : "m"(word));   // a no-op where the processor does not know it
+#endif
+        return load();
+    }
+
     // Acquire: what former owners of the range did happens before. Release: what the caller did with its range happens
     // before it is handed out again.
     bool swap(lane_word& expected, lane_word desired) noexcept {
@@ -62,6 +70,7 @@ struct lane_geometry {
 struct taken_range {
     std::byte* data;
     std::uint8_t forced;
+    bool first_in_page;   // the first of its cycle, or of those that end in its 4 KiB of the lane
 };
 
 // Takes a range; at most `tries` swaps are lost to other threads before it gives up with `contended` (0: no limit).
@@ -69,7 +78,7 @@ struct taken_range {
 inline result<taken_range> take_range(lane_state& state, const lane_geometry& g, std::uint64_t bytes, std::uint64_t alignment,
                                       unsigned tries) noexcept {
     auto base = reinterpret_cast<std::uintptr_t>(g.data);
-    lane_word now = state.load();
+    lane_word now = state.load_to_change();
     while (true) {
         if (now.disposed()) return errc::lane_disposed;
         if (now.closed()) return errc::lane_closed;
@@ -79,7 +88,8 @@ inline result<taken_range> take_range(lane_state& state, const lane_geometry& g,
         std::uint64_t behind = ((from + bytes - 1) >> g.granule_shift) + 1;
         if (state.swap(now, now.allocated(behind))) {
             if (now.live() == 0) state.count_begun();
-            return taken_range{g.data + from, now.forced()};
+            bool first = now.live() == 0 || (now.offset() << g.granule_shift >> 12) != (behind << g.granule_shift >> 12);
+            return taken_range{g.data + from, now.forced(), first};
         }
         if (tries != 0 && --tries == 0) return errc::contended;
     }
@@ -92,7 +102,7 @@ struct released_range {
 
 // Touches nothing of the state once it has succeeded: whoever disposes of the lane may be waiting for just that.
 inline released_range release_range(lane_state& state, std::uint8_t forced) noexcept {
-    lane_word now = state.load();
+    lane_word now = state.load_to_change();
     while (true) {
         if (now.forced() != forced) return {errc::wrong_cycle, now};
         if (now.live() == 0) return {errc::negative_reset, now};

@@ -21,7 +21,7 @@ result<void*> highway_resource::try_allocate_block(std::uint64_t bytes, std::uin
     if (!detail::is_power_of_two(alignment) || alignment > max_alignment) return errc::bad_alignment;
     std::uint64_t front = std::max<std::uint64_t>(alignment, sizeof(block_front));
     if (bytes > highway_limits::max_lane_capacity) return errc::size_out_of_range;
-    result<fragment> got = highway_.try_allocate(bytes + front, front);
+    result<fragment> got = highway_.try_allocate(std::max<std::uint64_t>(bytes, 1) + front, front);
     if (!got) return got.why();
     fragment::parts parts = got->detach();
     std::byte* block = parts.data + front;

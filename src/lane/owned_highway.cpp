@@ -1,4 +1,4 @@
-// The thread-owned highway's object and its frames, off their short paths.
+// The thread-owned highway's object and its scopes, off their short paths.
 #include "lanes/owned_highway.hpp"
 
 #include <new>
@@ -6,6 +6,7 @@
 
 #include "lane/owned_highway_core.hpp"
 #include "lanes/frame.hpp"
+#include "lanes/scratch.hpp"
 
 namespace lanes {
 
@@ -54,25 +55,25 @@ std::string owned_highway::trace() const {
     if (core_ == nullptr) return "empty highway";
     std::ostringstream out;
     out << "thread-owned highway: " << lane_count() << " lanes of " << options().lane_bytes << " bytes in use, " << total_live() << " live, "
-        << bytes_held() << " bytes held, " << core_->frames_open << " frames open";
+        << bytes_held() << " bytes held, " << core_->frames_open() << " frames open";
     return out.str();
 }
 
-errc frame::check(const owned_highway& highway) noexcept {
+errc scratch::check(const owned_highway& highway) noexcept {
     if (highway.core_ == nullptr) return errc::not_initialised;
     return highway.core_->owned_by_caller() ? errc{} : errc::not_the_owner;
 }
 
-result<void*> frame::bump_slowly(std::uint64_t bytes, std::uint64_t alignment) noexcept {
-    return core_->allocate_for_frame(bytes, alignment);
+result<void*> scratch::bump_slowly(std::uint64_t bytes, std::uint64_t alignment) noexcept {
+    return hot().innermost == this ? core_->allocate_scratch(bytes, alignment) : errc::not_innermost;
 }
 
-void frame::leave_lanes() noexcept { core_->leave_frame_lanes(mark_, lane_); }
-
 void* frame::do_allocate_slowly(std::size_t bytes, std::size_t alignment) {
-    result<void*> got = bump_slowly(bytes, alignment);
+    result<void*> got = scratch_.bump_slowly(bytes, alignment);
     if (!got) throw_bad_alloc(got.error());
     return *got;
 }
+
+void scratch::leave_lanes() noexcept { core_->leave_scratch_lanes(mark_, lane_); }
 
 }  // namespace lanes

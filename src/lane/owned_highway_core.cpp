@@ -11,21 +11,24 @@ namespace lanes::detail {
 // serves hundreds of allocations, a look costs a cache miss.
 constexpr std::size_t looked_at = 16;
 
+// The largest lane, in bytes, that is taken for scratch memory without being asked for. Guess: a step for each so many
+// bytes costs nothing beside touching them.
+constexpr std::uint64_t most_scratch_lane = std::uint64_t{64} << 20;
+
 void span_lane::became_empty() noexcept { home_->emptied(*this); }
 
 void span_lane::core_unused() noexcept {
     mapped_spans* mapping = mapping_;
+    auto from = static_cast<std::uint64_t>(data() - front_bytes - mapping->storage.data());
+    std::uint64_t bytes = span_bytes();
     this->~span_lane();
+    // The mapping may stay, for lanes that are in use; the memory does not.
+    if (mapping->lanes.load(std::memory_order_relaxed) > 1) mapping->storage.purge(from, bytes);
     mapping->let_go(1);
 }
 
-std::uint64_t span_lane::purge() noexcept {
-    touched = false;
-    return mapping_->storage.purge(static_cast<std::uint64_t>(data() - mapping_->storage.data()), capacity());
-}
-
 owned_highway_core::owned_highway_core(const owned_highway_options& options) noexcept
-    : hot_state{&nowhere_, static_cast<unsigned>(std::countr_zero(options.lane_bytes)), 0, 0, 0}, options_(options), nowhere_(*this, nullptr, nullptr, 0),
+    : hot_state{&nowhere_, static_cast<unsigned>(std::countr_zero(options.lane_bytes)), 0, nullptr, 0}, options_(options), nowhere_(*this, nullptr, nullptr, 0),
       in_use_head_(*this, nullptr, nullptr, 0), empty_head_(*this, nullptr, nullptr, 0), empty_large_head_(*this, nullptr, nullptr, 0) {}
 
 owned_highway_core::~owned_highway_core() {
@@ -44,7 +47,7 @@ void owned_highway_core::each_lane(F&& f) {
     in_use_.each(f);
     empty_.each(f);
     empty_large_.each(f);
-    for (span_lane* lane : frame_lanes_) f(*lane);
+    for (span_lane* lane : scratch_lanes_) f(*lane);
 }
 
 errc owned_highway_core::check(const owned_highway_options& o) noexcept {
@@ -86,20 +89,22 @@ void owned_highway_core::emptied(span_lane& lane) noexcept {
     put_empty(lane);
 }
 
+bool owned_highway_core::serves(const span_lane& lane, std::uint64_t bytes) const noexcept {
+    if (bytes <= usable()) return lane.capacity() == usable();
+    return lane.capacity() >= bytes && lane.capacity() / 2 <= bytes;
+}
+
 result<span_lane*> owned_highway_core::take_lane(std::uint64_t bytes) noexcept {
     if (span_lane* lane = take_empty(bytes)) return lane;
-    if (bytes <= usable()) {
-        if (span_lane* lane = find_emptied(looked_at)) return lane;
-    }
+    if (span_lane* lane = find_emptied(bytes, looked_at)) return lane;
     auto make = [&] { return bytes <= usable() ? make_lane() : make_large_lane(bytes); };
     result<span_lane*> made = make();
     if (made) return made;
-    // Before it fails, every lane is looked at, and what only waits for large blocks makes room.
-    if (span_lane* lane = find_emptied(~std::size_t{0})) put_empty(*lane);
+    // Before it fails, every lane is looked at, and whatever is empty makes room.
+    if (span_lane* lane = find_emptied(bytes, ~std::size_t{0})) return lane;
+    put_idle();
     if (span_lane* lane = take_empty(bytes)) return lane;
-    if (empty_large_.empty()) return made;
-    give_up_empty_large();
-    return make();
+    return give_up_empty() > 0 ? make() : made;
 }
 
 span_lane* owned_highway_core::take_empty(std::uint64_t bytes) noexcept {
@@ -108,24 +113,22 @@ span_lane* owned_highway_core::take_empty(std::uint64_t bytes) noexcept {
         found = empty_.first();
     } else {
         empty_large_.each([&](span_lane& lane) {
-            bool fits = lane.capacity() >= bytes && lane.capacity() / 2 <= bytes;
-            if (fits && found == nullptr) found = &lane;
+            if (found == nullptr && serves(lane, bytes)) found = &lane;
         });
     }
     if (found == nullptr) return nullptr;
     lane_ring::remove(*found);
-    if (found->touched) kept_ -= found->span_bytes();
-    found->touched = true;
+    kept_ -= found->span_bytes();
     return found;
 }
 
-span_lane* owned_highway_core::find_emptied(std::size_t most) noexcept {
+span_lane* owned_highway_core::find_emptied(std::uint64_t bytes, std::size_t most) noexcept {
     span_lane* last = in_use_head_.previous;
     for (std::size_t i = 0; i < most && !in_use_.empty(); ++i) {
         span_lane& lane = *in_use_.first();
         lane_ring::remove(lane);
         if (lane.reset_if_empty()) {
-            if (lane.capacity() == usable()) return &lane;
+            if (serves(lane, bytes)) return &lane;
             put_empty(lane);
         } else {
             in_use_.push_back(lane);
@@ -151,6 +154,8 @@ result<span_lane*> owned_highway_core::make_lane() noexcept {
         std::uint64_t lanes = std::min({map_next_, most, (options_.max_bytes - held_) / span()});
         if (lanes == 0) return errc::max_bytes_reached;
         result<mapped_spans*> mapped = map_spans(lanes * span(), lanes);
+        // Where there is no address space for some, there may be for one.
+        if (!mapped && lanes > 1) mapped = map_spans(span(), lanes = 1);
         if (!mapped) return mapped.why();
         fresh_ = *mapped;
         fresh_at_ = fresh_->storage.data();
@@ -177,88 +182,114 @@ span_lane* owned_highway_core::make_lane_at(std::byte* base, mapped_spans* mappi
         span_lane(*this, mapping, base + span_lane::front_bytes, bytes - span_lane::front_bytes);
 }
 
-void owned_highway_core::put_empty(span_lane& lane) noexcept {
+std::uint64_t owned_highway_core::put_empty(span_lane& lane) noexcept {
     bool large = lane.capacity() != usable();
-    bool keep = kept_ + lane.span_bytes() <= options_.keep_bytes;
+    bool keep = lane.span_bytes() <= options_.keep_bytes && kept_ <= options_.keep_bytes - lane.span_bytes();
     if (keep) {
         kept_ += lane.span_bytes();
         (large ? empty_large_ : empty_).push_front(lane);   // the warmest first
-    } else if (large) {
-        give_up(lane);
-    } else {
-        lane.purge();
-        empty_.push_back(lane);
+        return 0;
     }
+    return give_up(lane);
 }
 
-std::uint64_t owned_highway_core::give_up_empty_large() noexcept {
+std::uint64_t owned_highway_core::put_idle() noexcept {
     std::uint64_t bytes = 0;
-    empty_large_.each([&](span_lane& lane) {
-        bytes += lane.span_bytes();
-        lane_ring::remove(lane);
-        give_up(lane);
-    });
-    kept_ -= bytes;
+    if (current != &nowhere_ && current->reset_if_empty()) bytes += put_empty(*std::exchange(current, &nowhere_));
+    if (innermost == nullptr) {
+        for (span_lane* lane : scratch_lanes_) bytes += put_empty(*lane);
+        scratch_lanes_.clear();
+        scratch_bytes_ = scratch_cursor = scratch_end = 0;
+    }
     return bytes;
 }
 
-void owned_highway_core::give_up(span_lane& lane) noexcept {
-    held_ -= lane.span_bytes();
-    lane.dispose();
-    lane.let_go();
+std::uint64_t owned_highway_core::give_up_empty() noexcept {
+    std::uint64_t held = held_;
+    auto give_up_one = [&](span_lane& lane) {
+        lane_ring::remove(lane);
+        give_up(lane);
+    };
+    empty_.each(give_up_one);
+    empty_large_.each(give_up_one);
+    kept_ = 0;
+    if (fresh_ != nullptr) {
+        held_ -= fresh_lanes_ * span();
+        std::exchange(fresh_, nullptr)->let_go(std::exchange(fresh_lanes_, 0));
+    }
+    return held - held_;
 }
 
-result<void*> owned_highway_core::allocate_for_frame(std::uint64_t bytes, std::uint64_t alignment) noexcept {
+std::uint64_t owned_highway_core::give_up(span_lane& lane) noexcept {
+    std::uint64_t bytes = lane.span_bytes();
+    held_ -= bytes;
+    lane.dispose();
+    lane.let_go();
+    return bytes;
+}
+
+result<void*> owned_highway_core::allocate_scratch(std::uint64_t bytes, std::uint64_t alignment) noexcept {
     result<std::uint64_t> needed = check_request(std::max<std::uint64_t>(bytes, 1), alignment);
     if (!needed) return needed.error();
     try {
-        frame_lanes_.reserve(frame_lanes_.size() + 1);
+        scratch_lanes_.push_back(nullptr);   // the room first: a lane that was taken has its place
     } catch (const std::bad_alloc&) {
         return errc::out_of_memory;
     }
-    result<span_lane*> lane = take_lane(*needed);
-    if (!lane) return lane.why();
-    frame_lanes_.push_back(*lane);
+    // Lanes double what there is, so that a scope is left in few steps.
+    std::uint64_t wanted = *needed;
+    if (scratch_lanes_.size() > 4) wanted = std::max(wanted, std::min(scratch_bytes_, most_scratch_lane));
+    result<span_lane*> lane = take_lane(wanted);
+    if (!lane && wanted > *needed) lane = take_lane(*needed);
+    if (!lane) {
+        scratch_lanes_.pop_back();
+        return lane.why();
+    }
+    scratch_lanes_.back() = *lane;
+    scratch_bytes_ += (*lane)->capacity();
     auto data = reinterpret_cast<std::uintptr_t>((*lane)->data());
     std::uintptr_t at = (data + (alignment - 1)) & ~(alignment - 1);
-    frame_cursor = at + bytes;
-    frame_end = data + (*lane)->capacity();
+    scratch_cursor = whole_granules(at + bytes);
+    scratch_end = data + (*lane)->capacity();
     return reinterpret_cast<void*>(at);
 }
 
-void owned_highway_core::leave_frame_lanes(std::uintptr_t cursor, std::uintptr_t end) noexcept {
+span_lane& owned_highway_core::leave_last_scratch_lane() noexcept {
+    span_lane& lane = *scratch_lanes_.back();
+    scratch_lanes_.pop_back();
+    scratch_bytes_ -= lane.capacity();
+    return lane;
+}
+
+void owned_highway_core::leave_scratch_lanes(std::uintptr_t cursor, std::uintptr_t end) noexcept {
     auto end_of = [](const span_lane& lane) { return reinterpret_cast<std::uintptr_t>(lane.data()) + lane.capacity(); };
-    while (frame_lanes_.size() > 1 && end_of(*frame_lanes_.back()) != end) {
-        span_lane& lane = *frame_lanes_.back();
-        frame_lanes_.pop_back();
-        put_empty(lane);
+    while (scratch_lanes_.size() > 1 && end_of(*scratch_lanes_.back()) != end) put_empty(leave_last_scratch_lane());
+    span_lane& left = *scratch_lanes_.back();
+    scratch_end = end_of(left);
+    if (scratch_end == end) {
+        scratch_cursor = cursor;
+    } else if (left.capacity() == usable()) {
+        scratch_cursor = reinterpret_cast<std::uintptr_t>(left.data());   // waits for the next scope
+    } else {
+        scratch_cursor = scratch_end = 0;
+        put_empty(leave_last_scratch_lane());
     }
-    span_lane& left = *frame_lanes_.back();
-    frame_end = end_of(left);
-    frame_cursor = frame_end == end ? cursor : reinterpret_cast<std::uintptr_t>(left.data());
+}
+
+std::size_t owned_highway_core::frames_open() const noexcept {
+    std::size_t count = 0;
+    for (const scratch* scope = innermost; scope != nullptr; scope = scope->around_) ++count;
+    return count;
 }
 
 std::uint64_t owned_highway_core::trim() noexcept {
-    if (frames_open == 0) {
-        for (span_lane* lane : frame_lanes_) put_empty(*lane);
-        frame_lanes_.clear();
-        frame_cursor = frame_end = 0;
-    }
-    if (current != &nowhere_) current->reset_if_empty();
+    std::uint64_t purged = put_idle();
     in_use_.each([&](span_lane& lane) {
         if (!lane.reset_if_empty()) return;
         lane_ring::remove(lane);
-        put_empty(lane);
+        purged += put_empty(lane);
     });
-    std::uint64_t purged = give_up_empty_large();
-    empty_.each([&](span_lane& lane) {
-        if (!lane.touched) return;
-        purged += lane.purge();
-        lane_ring::remove(lane);
-        empty_.push_back(lane);
-    });
-    kept_ = 0;
-    return purged;
+    return purged + give_up_empty();
 }
 
 void owned_highway_core::adopt() noexcept {
@@ -267,7 +298,7 @@ void owned_highway_core::adopt() noexcept {
 }
 
 std::size_t owned_highway_core::lane_count() const noexcept {
-    std::size_t count = (current != &nowhere_ ? 1 : 0) + frame_lanes_.size();
+    std::size_t count = (current != &nowhere_ ? 1 : 0) + scratch_lanes_.size();
     in_use_.each([&](span_lane&) { ++count; });
     return count;
 }

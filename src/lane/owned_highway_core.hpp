@@ -1,7 +1,7 @@
 // The state of a thread-owned highway: where each of its lanes is, and which serves next.
 //
 // A lane is the current one; or in use, because something in it is alive; or empty, and then normal (one span) or large;
-// or a frame's. The owner alone touches the lists.
+// or scratch. The owner alone touches the lists.
 #pragma once
 
 #include <atomic>
@@ -9,8 +9,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "lanes/frame.hpp"
 #include "lanes/owned_highway.hpp"
+#include "lanes/scratch.hpp"
 #include "lanes/storage.hpp"
 
 namespace lanes::detail {
@@ -72,9 +72,10 @@ class owned_highway_core : public owned_highway::hot_state {
     // The owner has released the last that was alive in it.
     void emptied(span_lane&) noexcept;
 
-    result<void*> allocate_for_frame(std::uint64_t bytes, std::uint64_t alignment) noexcept;
-    // Leaves the frame lanes behind the one that ends at `end`, for the place `cursor` in that one; 0: behind the first.
-    void leave_frame_lanes(std::uintptr_t cursor, std::uintptr_t end) noexcept;
+    result<void*> allocate_scratch(std::uint64_t bytes, std::uint64_t alignment) noexcept;
+    // Leaves the scratch lanes behind the one that ends at `end`, for the place `cursor` in that one; 0: all but the first.
+    void leave_scratch_lanes(std::uintptr_t cursor, std::uintptr_t end) noexcept;
+    std::size_t frames_open() const noexcept;
 
     std::uint64_t trim() noexcept;
     void adopt() noexcept;
@@ -91,17 +92,24 @@ class owned_highway_core : public owned_highway::hot_state {
     std::uint64_t usable() const noexcept { return span() - span_lane::front_bytes; }
     span_lane* make_lane_at(std::byte* base, mapped_spans*, std::uint64_t bytes) noexcept;
 
+    // Whether a lane, when empty, is one for such a request: large ones are for large requests, and not for much smaller ones.
+    bool serves(const span_lane&, std::uint64_t bytes) const noexcept;
     // An empty lane with room for so many bytes, in no ring.
     result<span_lane*> take_lane(std::uint64_t bytes) noexcept;
     span_lane* take_empty(std::uint64_t bytes) noexcept;
-    span_lane* find_emptied(std::size_t most) noexcept;
+    // Looks at so many of the lanes in use for some that other threads have emptied; puts those away that do not serve.
+    span_lane* find_emptied(std::uint64_t bytes, std::size_t most) noexcept;
     result<span_lane*> make_lane() noexcept;
     result<span_lane*> make_large_lane(std::uint64_t bytes) noexcept;
     result<mapped_spans*> map_spans(std::uint64_t bytes, std::uint64_t lanes) noexcept;
-    // Keeps an empty lane for later, or gives its memory back.
-    void put_empty(span_lane&) noexcept;
-    void give_up(span_lane&) noexcept;
-    std::uint64_t give_up_empty_large() noexcept;
+    // Keeps an empty lane for later, or gives its memory back. These give the bytes that went back.
+    std::uint64_t put_empty(span_lane&) noexcept;
+    span_lane& leave_last_scratch_lane() noexcept;
+    // Puts away what is empty without being in a ring: the current lane, and those of scopes if none is open.
+    std::uint64_t put_idle() noexcept;
+    std::uint64_t give_up(span_lane&) noexcept;
+    // Every empty lane, and those that were not made yet.
+    std::uint64_t give_up_empty() noexcept;
 
     template <class F>
     void each_lane(F&& f);
@@ -109,9 +117,10 @@ class owned_highway_core : public owned_highway::hot_state {
     const owned_highway_options options_;
     span_lane nowhere_, in_use_head_, empty_head_, empty_large_head_;   // lanes without room: no lane yet, and heads of rings
     lane_ring in_use_{in_use_head_}, empty_{empty_head_}, empty_large_{empty_large_head_};
-    std::vector<span_lane*> frame_lanes_;     // in the order in which frames entered them
-    std::uint64_t held_ = 0;                  // bytes of mappings
-    std::uint64_t kept_ = 0;                  // bytes of empty lanes that are touched
+    std::vector<span_lane*> scratch_lanes_;   // in the order in which scopes entered them
+    std::uint64_t scratch_bytes_ = 0;         // of these
+    std::uint64_t held_ = 0;                  // bytes of lanes, and of those that may yet be made
+    std::uint64_t kept_ = 0;                  // bytes of empty lanes
     mapped_spans* fresh_ = nullptr;           // has spans of which no lane was made yet
     std::byte* fresh_at_ = nullptr;
     std::uint64_t fresh_lanes_ = 0;

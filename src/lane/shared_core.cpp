@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "lane/lane_header.hpp"
-#include "os/clock.hpp"
 
 namespace lanes::detail {
 namespace {
@@ -64,42 +63,48 @@ shared_core::~shared_core() = default;
 void shared_core::storage_unused() noexcept {
     if (between_processes()) registry::instance().remove(this);
     storage_.reset();
-    if (budget_ != nullptr) budget_->fetch_sub(budget_bytes_, std::memory_order_relaxed);
+    if (totals_ != nullptr) totals_->bytes_held.fetch_sub(counted_bytes_, std::memory_order_relaxed);
 }
 
-void shared_core::count_in(std::shared_ptr<byte_budget> budget, std::uint64_t bytes) noexcept {
-    budget_ = std::move(budget);
-    budget_bytes_ = bytes;
+void shared_core::counted_in(std::shared_ptr<lane_totals> totals, std::uint64_t bytes) noexcept {
+    totals_ = std::move(totals);
+    counted_bytes_ = bytes;
 }
 
-fragment shared_core::make(std::byte* data, std::uint64_t bytes, std::uint8_t local, std::uint8_t forced) noexcept {
-    return fragment(fragment::parts{data, bytes, this, static_cast<fragment_stamp>(local | forced << 8)});
-}
-
-result<fragment> shared_core::allocate(std::uint64_t bytes, std::uint64_t alignment, unsigned tries) noexcept {
+errc shared_core::allocate(std::uint64_t bytes, std::uint64_t alignment, unsigned tries, fragment::parts& got) noexcept {
     if (errc e = check_request(bytes, alignment, geometry_.capacity); e != errc{}) return e;
-    std::uint8_t local = 0;
-    if (between_processes()) {
-        if (alignment > max_alignment_between_processes) return errc::bad_alignment;
-        result<std::uint8_t> counted = count_locally();
-        if (!counted) return counted.error();
-        local = *counted;
-    }
+    if (between_processes()) return allocate_between_processes(bytes, alignment, tries, got);
+    result<taken_range> taken = take_range(local_, geometry_, bytes, alignment, tries);
+    if (!taken) return taken.error();
+    note_allocation(*taken);
+    got = parts_of(taken->data, bytes, taken->forced, 0);
+    return errc{};
+}
+
+errc shared_core::allocate_between_processes(std::uint64_t bytes, std::uint64_t alignment, unsigned tries,
+                                             fragment::parts& got) noexcept {
+    if (alignment > max_alignment_between_processes) return errc::bad_alignment;
+    result<std::uint8_t> local = count_locally();
+    if (!local) return local.error();
     result<taken_range> taken = take_range(*state_, geometry_, bytes, alignment, tries);
     if (!taken) {
-        if (between_processes()) uncount_locally(local);
+        uncount_locally(*local);
         return taken.error();
     }
-    last_allocation_ns_.store(os::coarse_clock_ns(), std::memory_order_relaxed);
-    return between_processes() ? make(taken->data, bytes, local, taken->forced) : make(taken->data, bytes, taken->forced, 0);
+    note_allocation(*taken);
+    got = parts_of(taken->data, bytes, *local, taken->forced);
+    return errc{};
 }
 
 errc shared_core::release(fragment_stamp stamp) noexcept {
     auto own = static_cast<std::uint8_t>(stamp);
     errc said = errc{};
     if (between_processes()) {
-        // Another number of forced resets here: the fragment is a forked child's copy, which the parent releases.
-        if (local_.load().forced() == own) said = release_range(*state_, static_cast<std::uint8_t>(stamp >> 8)).error;
+        lane_word local = local_.load();
+        // Another number of forced resets here: the fragment is a forked child's copy, which the parent releases. And what
+        // was alive in a file's lane when that was disposed stays in the file.
+        bool stays = local.forced() != own || (type_ == storage_type::file && local.disposed());
+        if (!stays) said = release_range(*state_, static_cast<std::uint8_t>(stamp >> 8)).error;
     }
     errc locally = uncount_locally(own);
     return locally != errc{} ? locally : said;
@@ -144,7 +149,9 @@ result<void> shared_core::set_closed(bool closed) noexcept {
 
 void shared_core::dispose() noexcept {
     lane_word before = local_.change_flags(lane_word::disposed_bit | lane_word::closed_bit, 0);
-    if (!before.disposed() && before.live() == 0) release_storage_reference();
+    if (before.disposed()) return;
+    if (totals_ != nullptr) totals_->not_disposed.fetch_sub(1, std::memory_order_relaxed);
+    if (before.live() == 0) release_storage_reference();
 }
 
 result<std::uint64_t> shared_core::force_reset(bool close) noexcept {
@@ -196,7 +203,7 @@ std::uint64_t shared_core::purge() noexcept {
     std::lock_guard hold(registry::instance().forcing);
     lane_word now = local_.load();
     do {
-        if (now.closed() || now.disposed() || now.live() != 0) return 0;
+        if (now.disposed() || now.live() != 0) return 0;
     } while (!local_.swap(now, now.allocated(((geometry_.capacity - 1) >> geometry_.granule_shift) + 1)));
     local_.count_begun();
     std::uint64_t purged = storage_->purge(0, geometry_.capacity);
@@ -254,7 +261,7 @@ result<fragment> shared_core::receive(const fragment_token& token) noexcept {
     result<std::uint8_t> local = count_locally();
     if (!local) return local.error();
     result<sent_range> found = find_sent(token);
-    if (found) return make(found->data, token.size, *local, found->forced);
+    if (found) return fragment(parts_of(found->data, token.size, *local, found->forced));
     uncount_locally(*local);
     return found.error();
 }
@@ -263,7 +270,7 @@ fragment shared_core::take_contents() noexcept {
     std::uint64_t bytes = contents_.exchange(0, std::memory_order_relaxed);
     if (bytes == 0) return {};
     result<std::uint8_t> local = count_locally();
-    return local ? make(geometry_.data, bytes, *local, contents_forced_) : fragment();
+    return local ? fragment(parts_of(geometry_.data, bytes, *local, contents_forced_)) : fragment();
 }
 
 result<shared_core*> make_shared_core(std::unique_ptr<storage_holder> storage, std::byte* data, std::uint64_t size,

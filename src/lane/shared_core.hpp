@@ -16,11 +16,18 @@
 #include "lanes/detail/lane_core.hpp"
 #include "lanes/fragment.hpp"
 #include "lanes/lane.hpp"
+#include "os/clock.hpp"
 
 namespace lanes::detail {
 
 // An address means as much in another process only up to the page.
 inline constexpr std::uint64_t max_alignment_between_processes = 4096;
+
+// What the lanes of a highway add up to; outlives the highway with the lanes that fragments keep. Relaxed: numbers of a moment.
+struct lane_totals {
+    std::atomic<std::uint64_t> bytes_held{0};   // also of disposed lanes that fragments keep
+    std::atomic<std::uint32_t> not_disposed{0};
+};
 
 class shared_core final : public lane_core {
   public:
@@ -28,7 +35,9 @@ class shared_core final : public lane_core {
     shared_core(std::unique_ptr<storage_holder>, const lane_geometry&, storage_type, lane_state* between_processes);
     ~shared_core() override;
 
-    result<fragment> allocate(std::uint64_t bytes, std::uint64_t alignment, unsigned tries) noexcept;
+    // errc{}, and `got` has the fragment; or why not. Not a result, because this is called through several layers that
+    // would each copy it.
+    errc allocate(std::uint64_t bytes, std::uint64_t alignment, unsigned tries, fragment::parts& got) noexcept;
     errc release(fragment_stamp) noexcept override;
     errc access(fragment_stamp) const noexcept override;
     storage_type type() const noexcept override { return type_; }
@@ -38,7 +47,7 @@ class shared_core final : public lane_core {
     bool disposed() const noexcept { return local_.load().disposed(); }
     result<std::uint64_t> force_reset(bool close) noexcept;
 
-    // Gives the memory of a lane without fragments back to the system; 0 if there are any, or if the lane is closed.
+    // Gives the memory of a lane without fragments back to the system; 0 if there are any.
     std::uint64_t purge() noexcept;
 
     // Of a disposed lane between processes, zero.
@@ -66,11 +75,13 @@ class shared_core final : public lane_core {
     // In the child of fork: what was alive belongs to the parent.
     void disown_fragments() noexcept;
 
-    // A highway's: the disposed lane whose place this one took.
+    // A highway's: its place, and the disposed lane whose place it took. Set before others see the lane.
+    std::size_t index = 0;
     shared_core* replaced = nullptr;
 
-    // Whose bytes this lane's storage counts among; null: nobody's. Before the lane is shared.
-    void count_in(std::shared_ptr<byte_budget> budget, std::uint64_t bytes) noexcept;
+    // Where this lane was counted, with how many bytes; it counts itself out. Before the lane is shared.
+    void counted_in(std::shared_ptr<lane_totals>, std::uint64_t bytes) noexcept;
+    std::uint64_t counted_bytes() const noexcept { return counted_bytes_; }
 
     // As long as it is there, the storage is; false for a disposed lane. No fragment: the lane's counts do not show it.
     class pin {
@@ -110,7 +121,17 @@ class shared_core final : public lane_core {
     };
     result<sent_range> find_sent(const fragment_token&) const noexcept;
 
-    fragment make(std::byte* data, std::uint64_t bytes, std::uint8_t local, std::uint8_t forced) noexcept;
+    errc allocate_between_processes(std::uint64_t bytes, std::uint64_t alignment, unsigned tries, fragment::parts& got) noexcept;
+
+    // Reading the clock is a third of what an allocation costs, so small ones share a look at it.
+    void note_allocation(const taken_range& taken) noexcept {
+        if (taken.first_in_page) last_allocation_ns_.store(os::coarse_clock_ns(), std::memory_order_relaxed);
+    }
+
+    // A fragment's parts, with what was forced here and, between processes, in the header.
+    fragment::parts parts_of(std::byte* data, std::uint64_t bytes, std::uint8_t local, std::uint8_t forced) noexcept {
+        return {data, bytes, this, static_cast<fragment_stamp>(local | forced << 8)};
+    }
 
     lane_state* const state_;   // &local_, or in the header
     const lane_geometry geometry_;
@@ -119,8 +140,8 @@ class shared_core final : public lane_core {
     std::uint8_t oldest_orphan_ = 0;             // forced resets when there were no orphans last; under the lock of force_reset
     std::atomic<std::uint64_t> contents_{0};
     std::uint8_t contents_forced_ = 0;
-    std::shared_ptr<byte_budget> budget_;
-    std::uint64_t budget_bytes_ = 0;
+    std::shared_ptr<lane_totals> totals_;        // null: counted nowhere
+    std::uint64_t counted_bytes_ = 0;
 
     alignas(64) lane_state local_;
     std::atomic<std::uint64_t> last_allocation_ns_{0};

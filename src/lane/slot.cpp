@@ -11,18 +11,25 @@ class slot_core final : public detail::lane_core {
   public:
     static result<fragment> make(std::uint64_t bytes, std::uint64_t alignment) noexcept {
         if (errc e = detail::check_request(bytes, alignment, most_bytes); e != errc{}) return e;
-        auto align = static_cast<std::align_val_t>(alignment > alignof(slot_core) ? alignment : alignof(slot_core));
-        std::uint64_t front = (sizeof(slot_core) + static_cast<std::uint64_t>(align) - 1) & ~(static_cast<std::uint64_t>(align) - 1);
-        void* block = ::operator new(front + bytes, align, std::nothrow);
+        std::uint64_t align = alignment > detail::granule ? alignment : detail::granule;
+        std::uint64_t front = (sizeof(slot_core) + align - 1) & ~(align - 1);
+        // An aligned request is the slower one in most heaps.
+        void* block = align <= __STDCPP_DEFAULT_NEW_ALIGNMENT__
+                          ? ::operator new(front + bytes, std::nothrow)
+                          : ::operator new(front + bytes, static_cast<std::align_val_t>(align), std::nothrow);
         if (block == nullptr) return errc::out_of_memory;
         auto* core = new (block) slot_core(align);
         return fragment(fragment::parts{static_cast<std::byte*>(block) + front, bytes, core, 0});
     }
 
     errc release(detail::fragment_stamp) noexcept override {
-        std::align_val_t align = align_;
+        std::uint64_t align = align_;
         this->~slot_core();
-        ::operator delete(this, align);
+        if (align <= __STDCPP_DEFAULT_NEW_ALIGNMENT__) {
+            ::operator delete(this);
+        } else {
+            ::operator delete(this, static_cast<std::align_val_t>(align));
+        }
         return errc{};
     }
     errc access(detail::fragment_stamp) const noexcept override { return errc{}; }
@@ -31,11 +38,11 @@ class slot_core final : public detail::lane_core {
   private:
     static constexpr std::uint64_t most_bytes = std::uint64_t{1} << 46;   // as a lane's capacity
 
-    explicit slot_core(std::align_val_t align) noexcept : align_(align) {}
+    explicit slot_core(std::uint64_t align) noexcept : align_(align) {}
     ~slot_core() override = default;
     void storage_unused() noexcept override {}
 
-    const std::align_val_t align_;
+    const std::uint64_t align_;
 };
 
 }  // namespace

@@ -11,7 +11,7 @@ namespace {
 
 using lanes::errc;
 
-constexpr int last = static_cast<int>(errc::array_full);
+constexpr int last = static_cast<int>(errc::not_innermost);
 
 TEST(error, every_code_has_a_text_of_its_own) {
     std::set<std::string> texts;

@@ -1,5 +1,4 @@
-// The bytes of streams on their way in and out: iovecs, prepared room, what is consumed or taken, and sources read to
-// their end.
+// The bytes of streams on their way in and out: iovecs, prepared room, consuming, taking, and sources read to their end.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
@@ -246,6 +245,7 @@ TEST(prepared_room, that_was_written_to_cannot_be_committed) {
     buf.pubseekpos(0, std::ios::out);
     buf.write(as_bytes(std::string(10, 'b')));
     EXPECT_TRUE(buf.try_commit(1)) << "writing before the end leaves it alone";
+    buf.prepare(20);
     buf.write(as_bytes(std::string("c")));
     EXPECT_EQ(buf.try_commit(1).error(), errc::out_of_bounds);
 }

@@ -49,6 +49,8 @@ class LANES_API storage_holder {
     virtual ~storage_holder();
     // Gives the memory behind the range back to the system where the storage can; returns the bytes given back.
     virtual std::uint64_t purge(std::uint64_t from, std::uint64_t bytes) noexcept = 0;
+    // What was made for nothing leaves nothing: a new file that was to stay does not.
+    virtual void unmake() noexcept = 0;
 };
 
 template <class S>
@@ -59,11 +61,13 @@ class holder_of final : public storage_holder {
         if constexpr (requires { held.purge(from, bytes); }) return held.purge(from, bytes);
         return 0;
     }
+    void unmake() noexcept override {
+        if constexpr (requires { held.try_keep(false); }) {
+            if (held.fresh()) (void)held.try_keep(false);
+        }
+    }
     S held;
 };
-
-// Bytes that the lanes of a highway hold; outlives the highway with the lanes that fragments keep.
-using byte_budget = std::atomic<std::uint64_t>;
 
 class LANES_API lane_core {
   public:

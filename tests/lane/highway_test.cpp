@@ -1,0 +1,618 @@
+// Highways over every storage: their layout, how they grow, what they say of themselves, and how they end.
+#include "lanes/highway.hpp"
+
+#include <gtest/gtest.h>
+
+#include "highway_support.hpp"
+
+namespace {
+
+using namespace lanes;
+using namespace lanes::test;
+
+highway end_late;   // destroyed after what a highway registers for the process's end
+
+struct every_highway : with_every_storage {};
+INSTANTIATE_TEST_SUITE_P(over, every_highway, every_storage_type, name_of_storage);
+
+template <class H>
+struct typed_highway : ::testing::Test {
+    scratch_directory directory;
+
+    H make(highway_options options, const char* name = "lane") const {
+        return H(std::move(options), storage_in<H>(directory, name));
+    }
+};
+using highways = ::testing::Types<heap_highway, mapping_highway, file_highway, memfd_highway>;
+struct names {
+    template <class H>
+    static std::string GetName(int) {
+        if (std::is_same_v<H, heap_highway>) return "heap";
+        if (std::is_same_v<H, mapping_highway>) return "mapping";
+        return std::is_same_v<H, file_highway> ? "file" : "memfd";
+    }
+};
+TYPED_TEST_SUITE(typed_highway, highways, names);
+
+std::vector<std::uint64_t> capacities(const highway& h) {
+    std::vector<std::uint64_t> all;
+    for (lane_ref lane : h.lanes()) all.push_back(lane.capacity());
+    return all;
+}
+
+using sizes = std::vector<std::uint64_t>;
+
+// ---- layout
+
+TEST_P(every_highway, has_two_lanes_of_8_and_4_mib_unless_told_otherwise) {
+    highway h = make({});
+    EXPECT_EQ(capacities(h), (sizes{8 * mib, 4 * mib}));
+    EXPECT_EQ(h.lane_count(), 2u);
+    EXPECT_EQ(h.lanes_made(), 2u);
+    EXPECT_EQ(h.options().lanes, (sizes{8 * mib, 4 * mib}));
+}
+
+TYPED_TEST(typed_highway, has_the_default_layout_of_its_own_kind) {
+    sizes before = std::exchange(TypeParam::default_layout, {64 * kib, 16 * kib, 4 * kib});
+    sizes changed = capacities(this->make({}));
+    sizes own = capacities(this->make({.lanes = {12 * kib}}));
+    TypeParam::default_layout.clear();
+    TypeParam none = this->make({.default_lane_capacity = 20 * kib});
+    std::size_t at_first = none.lane_count();
+    bool grows = !none.allocate(100).empty() && capacities(none) == sizes{20 * kib};
+    TypeParam::default_layout = {0};
+    errc bad = TypeParam::try_create({}, storage_in<TypeParam>(this->directory)).error();
+    TypeParam::default_layout = before;
+
+    EXPECT_EQ(changed, (sizes{64 * kib, 16 * kib, 4 * kib}));
+    EXPECT_EQ(own, (sizes{12 * kib}));
+    EXPECT_EQ(at_first, 0u);
+    EXPECT_TRUE(grows);
+    EXPECT_EQ(bad, errc::bad_option);
+}
+
+TEST_P(every_highway, has_the_lanes_that_its_options_name) {
+    highway h = make({.lanes = {4 * kib, 64 * kib, 8 * kib}});
+    EXPECT_EQ(capacities(h), (sizes{4 * kib, 64 * kib, 8 * kib}));
+    EXPECT_EQ(h.total_capacity(), 76 * kib);
+    EXPECT_EQ(h.bytes_held(), 76 * kib);
+}
+
+TYPED_TEST(typed_highway, makes_all_of_its_first_lanes_or_none) {
+    std::size_t descriptors = open_descriptors();
+    auto none = TypeParam::try_create({.lanes = {4 * kib, 8 * kib, 16 * kib}, .max_bytes = 20 * kib}, storage_in<TypeParam>(this->directory));
+    EXPECT_EQ(none.error(), errc::max_bytes_reached);
+    EXPECT_EQ(thrown_by([&] { this->make({.lanes = {kib, kib}, .max_lanes = 1}); }), errc::max_lanes_reached);
+    EXPECT_EQ(open_descriptors(), descriptors);
+    EXPECT_TRUE(this->directory.empty());
+}
+
+TEST(file_highway_test, makes_all_of_its_first_files_or_none) {
+    scratch_directory directory;
+    std::ofstream(directory / "lane.2") << "in the way";
+    auto none = file_highway::try_create({.lanes = {4 * kib, 4 * kib, 4 * kib}}, {.path = directory / "lane", .keep = true});
+    EXPECT_EQ(none.error(), errc::file_exists);
+    EXPECT_EQ(directory.files(), 1u);
+    EXPECT_EQ(contents_of(directory / "lane.2"), "in the way");
+}
+
+// ---- allocating
+
+TEST_P(every_highway, fragments_have_their_bytes_for_themselves) {
+    random_source random(7);
+    highway h = make({.lanes = {64 * kib, 16 * kib}, .default_lane_capacity = 32 * kib});
+    std::vector<fragment> all;
+    for (std::uint64_t i = 0; i < 300; ++i) {
+        std::uint64_t alignment = std::uint64_t{1} << random.below(13);
+        all.push_back(h.allocate(1 + random.below(6000), alignment));
+        EXPECT_EQ(number(all.back().data()) % alignment, 0u);
+        EXPECT_EQ(all.back().type(), h.type());
+        EXPECT_NE(lane_of(h, all.back()), h.lanes_made());
+        mark(all.back(), i);
+    }
+    EXPECT_GT(h.lane_count(), 2u);
+    EXPECT_EQ(h.total_live(), 300u);
+    for (std::uint64_t i = 0; i < 300; ++i) EXPECT_TRUE(is_marked(all[i], i)) << i;
+    all.clear();
+    EXPECT_EQ(h.total_live(), 0u);
+    EXPECT_EQ(h.total_free_space(), h.total_capacity());
+}
+
+TEST_P(every_highway, the_first_lane_with_room_is_taken) {
+    highway h = make({.lanes = {8 * kib, 8 * kib, 8 * kib}});
+    for (std::size_t only : {2u, 0u, 1u}) {
+        std::vector<fragment> others;
+        for (std::size_t i = 0; i < 3; ++i) {
+            if (i != only) others.push_back(h[i].allocate(8 * kib));
+        }
+        fragment f = h.allocate(8 * kib);
+        EXPECT_EQ(lane_of(h, f), only);
+    }
+    EXPECT_EQ(h.lane_count(), 3u);
+}
+
+TEST_P(every_highway, a_thread_stays_on_the_lane_it_used_last) {
+    highway h = make({.lanes = {8 * kib, 8 * kib, 8 * kib}});
+    fragment first = h.allocate(16);
+    std::size_t lane = lane_of(h, first);
+    for (int i = 0; i < 100; ++i) EXPECT_EQ(lane_of(h, h.allocate(64)), lane);
+}
+
+TEST_P(every_highway, a_lane_is_added_when_none_has_room) {
+    highway h = make({.lanes = {4 * kib}, .default_lane_capacity = 16 * kib});
+    fragment a = h.allocate(4 * kib), b = h.allocate(16);
+    EXPECT_EQ(lane_of(h, b), 1u);
+    EXPECT_EQ(capacities(h), (sizes{4 * kib, 16 * kib}));
+    fragment c = h.allocate(100 * kib);   // more than the default: the lane is as large as what it is made for
+    EXPECT_EQ(lane_of(h, c), 2u);
+    EXPECT_GE(h[2].capacity(), 100 * kib);
+    EXPECT_EQ(h.lanes_made(), 3u);
+    mark(c, 1);
+    EXPECT_TRUE(is_marked(c, 1));
+}
+
+TEST_P(every_highway, an_added_lane_has_room_for_the_alignment_too) {
+    highway h = make({.lanes = {kib}, .default_lane_capacity = 1});
+    fragment taken = h.allocate(kib);
+    for (std::uint64_t alignment : {64u, 1024u, 4096u}) {
+        std::size_t before = h.lanes_made();
+        fragment f = h.allocate(8 * kib, alignment);
+        EXPECT_EQ(number(f.data()) % alignment, 0u);
+        EXPECT_EQ(h.lanes_made(), before + 1);
+        mark(f, alignment);
+        EXPECT_TRUE(is_marked(f, alignment));
+        h.close_lane(before);
+    }
+}
+
+TEST_P(every_highway, refuses_what_no_lane_could_ever_give) {
+    highway h = make({.lanes = {4 * kib}});
+    for (std::uint64_t bytes : {std::uint64_t{0}, negative, highway_limits::max_lane_capacity + 1, std::uint64_t{1} << 63}) {
+        EXPECT_EQ(h.try_allocate(bytes).error(), errc::size_out_of_range) << bytes;
+        EXPECT_EQ(thrown_by([&] { h.allocate(bytes); }), errc::size_out_of_range) << bytes;
+    }
+    for (std::uint64_t alignment : {std::uint64_t{0}, std::uint64_t{3}, std::uint64_t{48}, 2 * max_alignment, negative}) {
+        EXPECT_EQ(h.try_allocate(16, alignment).error(), errc::bad_alignment) << alignment;
+        EXPECT_EQ(thrown_by([&] { h.allocate(16, alignment); }), errc::bad_alignment) << alignment;
+    }
+    EXPECT_EQ(h.lanes_made(), 1u);
+    EXPECT_EQ(h.total_live(), 0u);
+}
+
+TEST_P(every_highway, alignments_above_a_page_are_only_for_lanes_of_one_process) {
+    highway h = make({.lanes = {4 * kib}, .default_lane_capacity = 4 * kib});
+    for (std::uint64_t alignment : {std::uint64_t{8} << 10, 2 * mib}) {
+        if (is_between_processes()) {
+            EXPECT_EQ(h.try_allocate(16, alignment).error(), errc::bad_alignment);
+            EXPECT_EQ(h.lanes_made(), 1u);
+        } else {
+            EXPECT_EQ(number(h.allocate(16, alignment).data()) % alignment, 0u);
+        }
+    }
+}
+
+// ---- what it says of itself
+
+TEST_P(every_highway, totals_are_the_sums_over_its_lanes) {
+    highway h = make({.lanes = {16 * kib, 8 * kib}});
+    fragment a = h[0].allocate(kib), b = h[0].allocate(kib), c = h[1].allocate(2 * kib);
+    EXPECT_EQ(h.total_live(), 3u);
+    EXPECT_EQ(h.total_free_space(), 20 * kib);
+    h.close_lane(1);   // what nobody can have is not free
+    EXPECT_EQ(h.total_free_space(), 14 * kib);
+    EXPECT_EQ(h.total_capacity(), 24 * kib);
+    EXPECT_EQ(h.total_live(), 3u);
+    a.release();
+    b.release();
+    EXPECT_EQ(h.total_free_space(), 16 * kib);
+    h.dispose_lane(0);
+    EXPECT_EQ(h.total_capacity(), 8 * kib);
+    EXPECT_EQ(h.total_live(), 1u);
+}
+
+TEST_P(every_highway, indices_stay_when_lanes_are_disposed) {
+    highway h = make({.lanes = {4 * kib, 8 * kib, 12 * kib}});
+    h.dispose_lane(1);
+    EXPECT_EQ(h.lane_count(), 2u);
+    EXPECT_EQ(h.lanes_made(), 3u);
+    EXPECT_EQ(capacities(h), (sizes{4 * kib, 12 * kib}));
+    EXPECT_TRUE(h[1].disposed());
+    EXPECT_EQ(h[2].capacity(), 12 * kib);
+    std::vector<fragment> full = fill_up(h);
+    fragment f = h.allocate(kib);
+    EXPECT_EQ(lane_of(h, f), 3u);
+    EXPECT_EQ(h.lane_count(), 3u);
+    EXPECT_EQ(h.lanes_made(), 4u);
+}
+
+TEST_P(every_highway, there_is_no_lane_behind_the_last) {
+    highway h = make({.lanes = {4 * kib, 4 * kib}});
+    for (std::size_t index : {std::size_t{2}, std::size_t{1} << 20, std::size_t{1} << 40, ~std::size_t{0}}) {
+        EXPECT_EQ(h.try_lane(index).error(), errc::no_such_lane);
+        EXPECT_EQ(h.try_close_lane(index).error(), errc::no_such_lane);
+        EXPECT_EQ(h.try_reopen_lane(index).error(), errc::no_such_lane);
+        EXPECT_EQ(h.try_dispose_lane(index).error(), errc::no_such_lane);
+        EXPECT_EQ(thrown_by([&] { h[index]; }), errc::no_such_lane);
+        EXPECT_EQ(thrown_by([&] { h.close_lane(index); }), errc::no_such_lane);
+        EXPECT_EQ(thrown_by([&] { h.reopen_lane(index); }), errc::no_such_lane);
+        EXPECT_EQ(thrown_by([&] { h.dispose_lane(index); }), errc::no_such_lane);
+    }
+}
+
+TEST_P(every_highway, lanes_are_named_by_rising_index) {
+    highway h = make({.lanes = {4 * kib, 4 * kib, 4 * kib}});
+    std::vector<lane_ref> all = h.lanes();
+    ASSERT_EQ(all.size(), 3u);
+    for (std::size_t i = 0; i < 3; ++i) EXPECT_EQ(all[i].core(), h[i].core());
+    h.dispose();
+    EXPECT_TRUE(h.lanes().empty());
+}
+
+TEST_P(every_highway, a_trace_has_a_line_of_its_own_and_one_for_each_lane) {
+    highway h = make({.lanes = {16 * kib, 8 * kib, 4 * kib}});
+    fragment a = h[0].allocate(100), b = h[2].allocate(16);
+    h.close_lane(1);
+    h.dispose_lane(2);
+    std::string kind = name_of(h.type());
+    EXPECT_EQ(h.trace(), kind + " highway: 2 lanes, 1 live, 16272 of 24576 bytes free, 28672 held\n"
+                         "  0: " + kind + " lane of 16384 bytes: offset 112, live 1, cycle 0\n"
+                         "  1: " + kind + " lane of 8192 bytes: offset 0, live 0, cycle 0, closed\n");
+    h.dispose();
+    EXPECT_NE(h.trace().find(", disposed"), std::string::npos);
+}
+
+TEST_P(every_highway, knows_when_something_was_last_allocated) {
+    using clock = std::chrono::steady_clock;
+    highway h = make({.lanes = {4 * kib, 4 * kib}});
+    EXPECT_EQ(h.last_allocation(), clock::time_point());
+    h[1].allocate(16);
+    clock::time_point first = h.last_allocation();
+    EXPECT_GT(first, clock::time_point());
+    EXPECT_LE(first, clock::now());
+    wait_until([&] {
+        h[0].allocate(16);
+        return h.last_allocation() > first;
+    });
+    EXPECT_LE(h.last_allocation(), clock::now());
+    EXPECT_EQ(h[1].last_allocation(), first);
+}
+
+TYPED_TEST(typed_highway, shows_the_storage_of_each_lane) {
+    TypeParam h = this->make({.lanes = {4 * kib, 8 * kib}});
+    for (std::size_t i : {0u, 1u}) {
+        auto* storage = h.storage(i);
+        ASSERT_NE(storage, nullptr);
+        fragment f = h[i].allocate(100);
+        EXPECT_GE(f.data(), storage->data());
+        EXPECT_LE(f.data() + f.size(), storage->data() + storage->size());
+    }
+    EXPECT_NE(h.storage(0), h.storage(1));
+    for (std::size_t none : {std::size_t{2}, ~std::size_t{0}}) EXPECT_EQ(h.storage(none), nullptr);
+    h.dispose_lane(0);
+    EXPECT_EQ(h.storage(0), nullptr);
+    EXPECT_NE(h.storage(1), nullptr);
+}
+
+TEST(file_highway_test, each_lane_has_a_file_of_its_own) {
+    scratch_directory directory;
+    {
+        file_highway h({.lanes = {4 * kib, 4 * kib}}, {.path = directory / "lane", .keep = true});
+        fragment a = h[0].allocate(4 * kib), b = h[1].allocate(4 * kib), c = h.allocate(16);
+        EXPECT_EQ(h.storage(2)->path(), std::filesystem::canonical(directory.path()) / "lane.2");
+        EXPECT_EQ(directory.files(), 3u);
+    }
+    EXPECT_EQ(directory.files(), 3u);
+    file_highway temporary({.lanes = {4 * kib, 4 * kib}}, {.path = directory / "other"});
+    EXPECT_EQ(directory.files(), 3u);
+}
+
+TEST_P(every_highway, says_what_it_lies_in) {
+    highway h = make({.lanes = {4 * kib}});
+    EXPECT_EQ(h.type(), GetParam());
+    EXPECT_EQ(h[0].type(), GetParam());
+}
+
+// ---- trim
+
+TEST(mapping_highway_test, trim_gives_back_the_memory_of_lanes_without_fragments) {
+    mapping_highway h({.lanes = {mib, mib, mib, mib}});
+    std::vector<fragment> all = fill_up(h);
+    for (fragment& f : all) std::fill_n(f.data(), f.size(), std::byte{1});
+    fragment kept = std::move(all[1]);
+    all.clear();
+    h.close_lane(2);
+    auto resident = [&](std::size_t i) { return resident_pages(h.storage(i)->data(), mib); };
+    for (std::size_t i = 0; i < 4; ++i) ASSERT_EQ(resident(i), mib / 4096);
+
+    EXPECT_EQ(h.trim(), 3 * mib);
+    EXPECT_EQ(resident(0) + resident(2) + resident(3), 0u);
+    EXPECT_EQ(resident(1), mib / 4096);
+    EXPECT_EQ(std::count(kept.data(), kept.data() + kept.size(), std::byte{1}), static_cast<std::ptrdiff_t>(mib));
+    EXPECT_EQ(h.total_live(), 1u);
+    EXPECT_TRUE(h[2].closed());
+    EXPECT_FALSE(h[0].closed());
+    h.reopen_lane(2);
+    for (std::size_t i : {0u, 2u, 3u}) {
+        fragment f = h[i].allocate(mib);
+        EXPECT_TRUE(is_zero(f.data(), f.size()));
+        mark(f, i);
+        EXPECT_TRUE(is_marked(f, i));
+    }
+}
+
+TEST_P(every_highway, trim_leaves_what_is_alive) {
+    highway h = make({.lanes = {64 * kib, 64 * kib}});
+    fragment f = h[0].allocate(64 * kib);
+    mark(f, 9);
+    h.trim();
+    EXPECT_TRUE(is_marked(f, 9));
+    h.dispose_lane(1);
+    h.dispose();
+    EXPECT_EQ(h.trim(), 0u);
+    EXPECT_TRUE(is_marked(f, 9));
+}
+
+// ---- the end
+
+TEST_P(every_highway, disposing_ends_allocating_but_not_fragments) {
+    std::size_t descriptors = open_descriptors();
+    {
+        highway h = make({.lanes = {8 * kib, 4 * kib}});
+        fragment f = h[0].allocate(kib);
+        mark(f, 4);
+        h.dispose();
+        h.dispose();
+        EXPECT_TRUE(h.disposed());
+        EXPECT_EQ(h.lane_count(), 0u);
+        EXPECT_EQ(h.lanes_made(), 2u);
+        EXPECT_EQ(h.total_capacity() + h.total_free_space() + h.total_live(), 0u);
+        EXPECT_EQ(h.bytes_held(), 8 * kib);
+        EXPECT_EQ(h.try_allocate(16).error(), errc::highway_disposed);
+        EXPECT_EQ(thrown_by([&] { h.allocate(16); }), errc::highway_disposed);
+        EXPECT_EQ(h.try_reopen_lane(0).error(), errc::highway_disposed);
+        EXPECT_EQ(h.try_close_lane(0).error(), errc::lane_disposed);
+        EXPECT_TRUE(h.try_dispose_lane(0));
+        EXPECT_EQ(f.check(), errc::lane_disposed);
+        EXPECT_EQ(thrown_by([&] { f.bytes(); }), errc::lane_disposed);
+        EXPECT_TRUE(is_marked(f, 4));
+        mark(f, 5);
+        EXPECT_TRUE(is_marked(f, 5));
+        EXPECT_EQ(f.release(), errc{});
+        EXPECT_EQ(h.bytes_held(), 0u);
+    }
+    EXPECT_EQ(open_descriptors(), descriptors);
+}
+
+TEST_P(every_highway, fragments_outlive_it) {
+    std::size_t descriptors = open_descriptors();
+    std::vector<fragment> left;
+    {
+        highway h = make({.lanes = {8 * kib, 4 * kib}, .default_lane_capacity = 4 * kib});
+        for (std::uint64_t i = 0; i < 20; ++i) {
+            left.push_back(h.allocate(kib));
+            mark(left.back(), i);
+        }
+        h.dispose_lane(0);
+        h.reopen_lane(0);
+        left.push_back(h[0].allocate(kib));
+        mark(left.back(), 20);
+    }
+    for (std::uint64_t i = 0; i < left.size(); ++i) {
+        EXPECT_EQ(left[i].check(), errc::lane_disposed);
+        EXPECT_EQ(left[i].type(), left[0].type());
+        EXPECT_TRUE(is_marked(left[i], i)) << i;
+    }
+    in_threads(3, [&](unsigned t) {
+        for (std::size_t i = t; i < left.size(); i += 3) EXPECT_EQ(left[i].release(), errc{});
+    });
+    EXPECT_EQ(open_descriptors(), descriptors);
+}
+
+TEST_P(every_highway, bytes_of_a_disposed_lane_are_held_until_its_last_fragment_goes) {
+    highway h = make({.lanes = {8 * kib, 4 * kib}});
+    fragment a = h[0].allocate(16), b = h[0].allocate(16);
+    h.dispose_lane(1);
+    EXPECT_EQ(h.bytes_held(), 8 * kib);
+    h.dispose_lane(0);
+    EXPECT_EQ(h.bytes_held(), 8 * kib);
+    h.reopen_lane(0);
+    EXPECT_EQ(h.bytes_held(), 16 * kib);
+    a.release();
+    EXPECT_EQ(h.bytes_held(), 16 * kib);
+    b.release();
+    EXPECT_EQ(h.bytes_held(), 8 * kib);
+}
+
+void expect_empty(highway& h) {
+    EXPECT_EQ(h.try_allocate(16).error(), errc::not_initialised);
+    EXPECT_EQ(thrown_by([&] { h.allocate(16); }), errc::not_initialised);
+    EXPECT_EQ(h.try_lane(0).error(), errc::not_initialised);
+    EXPECT_EQ(h.try_close_lane(0).error(), errc::not_initialised);
+    EXPECT_EQ(h.try_reopen_lane(0).error(), errc::not_initialised);
+    EXPECT_EQ(h.try_dispose_lane(0).error(), errc::not_initialised);
+    EXPECT_EQ(h.lane_count() + h.lanes_made() + h.total_live() + h.total_capacity() + h.total_free_space() + h.bytes_held() + h.trim(), 0u);
+    EXPECT_EQ(h.last_allocation(), std::chrono::steady_clock::time_point());
+    EXPECT_FALSE(h.disposed());
+    EXPECT_TRUE(h.lanes().empty());
+    EXPECT_TRUE(h.pinned_lanes(std::chrono::seconds(0)).empty());
+    EXPECT_EQ(h.options().default_lane_capacity, 8 * mib);
+    EXPECT_EQ(h.trace(), "empty highway");
+    h.dispose();
+}
+
+TEST(empty_highway, says_that_it_is_not_initialised) {
+    highway h;
+    expect_empty(h);
+}
+
+TYPED_TEST(typed_highway, moves_and_leaves_nothing_behind) {
+    TypeParam a = this->make({.lanes = {4 * kib}});
+    fragment f = a.allocate(16);
+    TypeParam b(std::move(a));
+    expect_empty(a);
+    EXPECT_EQ(a.storage(0), nullptr);
+    EXPECT_EQ(b.total_live(), 1u);
+
+    TypeParam c = this->make({.lanes = {8 * kib}}, "other");
+    fragment of_c = c.allocate(16);
+    c = std::move(b);   // the lanes it had are disposed
+    expect_empty(b);
+    EXPECT_EQ(of_c.check(), errc::lane_disposed);
+    EXPECT_EQ(f.check(), errc{});
+    EXPECT_EQ(c.total_capacity(), 4 * kib);
+
+    auto& same = c;
+    c = std::move(same);
+    EXPECT_EQ(c.total_live(), 1u);
+    b = std::move(c);
+    EXPECT_EQ(b.total_live(), 1u);
+}
+
+TEST_P(every_highway, is_a_highway_like_any_other) {
+    std::vector<highway> all;
+    all.push_back(make({.lanes = {4 * kib}}));
+    all.push_back(passthrough_highway());
+    all.emplace_back();
+    fragment f = all[0].allocate(100);
+    mark(f, 1);
+    EXPECT_EQ(all[0].total_live(), 1u);
+    all.clear();
+    EXPECT_TRUE(is_marked(f, 1));
+}
+
+// ---- without lanes
+
+TEST(passthrough_highway_test, gives_each_fragment_a_slot_of_its_own) {
+    passthrough_highway h;
+    std::vector<fragment> all;
+    for (std::uint64_t i = 0; i < 100; ++i) {
+        std::uint64_t alignment = std::uint64_t{1} << i % 14;
+        all.push_back(h.allocate(1 + i * 100, alignment));
+        EXPECT_EQ(all.back().size(), 1 + i * 100);
+        EXPECT_EQ(number(all.back().data()) % alignment, 0u);
+        EXPECT_EQ(all.back().type(), storage_type::slot);
+        mark(all.back(), i);
+    }
+    for (std::uint64_t i = 0; i < 100; ++i) EXPECT_TRUE(is_marked(all[i], i));
+}
+
+TEST(passthrough_highway_test, has_no_lanes) {
+    passthrough_highway h;
+    fragment f = h.allocate(100);
+    EXPECT_EQ(h.type(), storage_type::slot);
+    EXPECT_EQ(h.lane_count() + h.lanes_made() + h.total_capacity() + h.total_free_space() + h.bytes_held() + h.trim(), 0u);
+    EXPECT_TRUE(h.lanes().empty());
+    EXPECT_EQ(h.try_lane(0).error(), errc::no_such_lane);
+    EXPECT_EQ(h.try_close_lane(0).error(), errc::no_such_lane);
+    EXPECT_EQ(h.try_reopen_lane(0).error(), errc::no_such_lane);
+    EXPECT_EQ(h.try_dispose_lane(0).error(), errc::no_such_lane);
+    EXPECT_TRUE(h.pinned_lanes(std::chrono::seconds(0)).empty());
+    EXPECT_EQ(h.trace(), "slot highway: 0 lanes, 0 live, 0 of 0 bytes free, 0 held\n");
+}
+
+TEST(passthrough_highway_test, refuses_what_every_highway_refuses) {
+    passthrough_highway h;
+    EXPECT_EQ(h.try_allocate(0).error(), errc::size_out_of_range);
+    EXPECT_EQ(h.try_allocate(negative).error(), errc::size_out_of_range);
+    EXPECT_EQ(h.try_allocate(16, 24).error(), errc::bad_alignment);
+    EXPECT_EQ(h.try_allocate(16, 2 * max_alignment).error(), errc::bad_alignment);
+    fragment f = h.allocate(64);
+    mark(f, 2);
+    h.dispose();
+    EXPECT_TRUE(h.disposed());
+    EXPECT_EQ(h.try_allocate(16).error(), errc::highway_disposed);
+    EXPECT_EQ(f.check(), errc{});   // a slot belongs to nobody else
+    EXPECT_TRUE(is_marked(f, 2));
+}
+
+TEST(passthrough_highway_test, fragments_outlive_it) {
+    fragment f;
+    {
+        passthrough_highway h;
+        f = h.allocate(5000);
+        mark(f, 3);
+    }
+    EXPECT_EQ(f.check(), errc{});
+    EXPECT_TRUE(is_marked(f, 3));
+}
+
+// ---- the end of the process
+
+// Runs f in a child that then ends as programs do, and gives what the storages of told_highways told.
+template <class F>
+std::string told_at_exit(F&& f) {
+    int ends[2];
+    if (pipe(ends) != 0) std::abort();
+    int status = in_child([&]() -> int {
+        f(ends[1]);
+        std::exit(7);
+    });
+    EXPECT_EQ(status, 7);
+    close(ends[1]);
+    std::string told(64, ' ');
+    ssize_t n = read(ends[0], told.data(), told.size());
+    close(ends[0]);
+    told.resize(n > 0 ? static_cast<std::size_t>(n) : 0);
+    return told;
+}
+
+template <class H>
+H& never_destroyed(H h) {
+    static H* volatile the;   // what is reachable is no leak
+    the = new H(std::move(h));
+    return *the;
+}
+
+TEST(highway_at_exit, a_leaked_highway_is_disposed) {
+    EXPECT_EQ(told_at_exit([](int fd) { never_destroyed(told_highway({.lanes = {kib, kib, kib}}, {fd})); }), "xxx");
+}
+
+TEST(highway_at_exit, a_lane_with_fragments_stays) {
+    EXPECT_EQ(told_at_exit([](int fd) {
+                  auto& h = never_destroyed(told_highway({.lanes = {kib, kib, kib}}, {fd}));
+                  mark(never_destroyed(h[1].allocate(16)), 1);
+              }),
+              "xx");
+}
+
+TEST(highway_at_exit, nothing_is_disposed_where_that_is_not_wanted) {
+    EXPECT_EQ(told_at_exit([](int fd) { never_destroyed(told_highway({.lanes = {kib}, .cleanup_at_exit = false}, {fd})); }), "");
+}
+
+TEST(highway_at_exit, one_that_is_gone_before_is_forgotten) {
+    EXPECT_EQ(told_at_exit([](int fd) {
+                  auto* h = new told_highway({.lanes = {kib, kib}}, {fd});
+                  highway moved = std::move(*h);
+                  delete h;
+              }),
+              "xx");
+}
+
+TEST(highway_at_exit, a_static_one_may_be_destroyed_before_or_after) {
+    EXPECT_EQ(told_at_exit([](int fd) { static told_highway before({.lanes = {kib, kib}}, {fd}); }), "xx");
+    EXPECT_EQ(told_at_exit([](int fd) {
+                  end_late = told_highway({.lanes = {kib, kib}}, {fd});
+                  static fragment f = end_late.allocate(16);
+              }),
+              "xx");
+}
+
+TEST(highway_at_exit, files_are_kept_or_go_as_promised) {
+    scratch_directory directory;
+    EXPECT_EQ(told_at_exit([&](int) {
+                  auto& kept = never_destroyed(file_highway({.lanes = {4 * kib, 4 * kib}}, {.path = directory / "kept", .keep = true}));
+                  auto& temporary = never_destroyed(file_highway({.lanes = {4 * kib, 4 * kib}}, {.path = directory / "temporary"}));
+                  mark(never_destroyed(kept[1].allocate(kib)), 8);
+                  fragment of_temporary = temporary[1].allocate(kib);
+                  mark(of_temporary, 9);
+              }),
+              "");
+    EXPECT_EQ(directory.files(), 2u);
+    file_highway h({.lanes = {4 * kib, 4 * kib}}, {.path = directory / "kept", .mode = file_storage::open_mode::open});
+    EXPECT_TRUE(h[0].contents().empty());
+    fragment found = h[1].contents();   // what was alive when the process ended
+    EXPECT_EQ(found.size(), kib);
+    EXPECT_TRUE(is_marked(found, 8));
+}
+
+}  // namespace
