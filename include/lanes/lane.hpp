@@ -133,8 +133,8 @@ class LANES_API lane_ref {
     result<std::span<std::byte>> try_look(const fragment_token&) const noexcept;
 
     // What a reopened file held when it was closed, from the lane's first byte to its offset, as one fragment; as long as nobody
-    // takes and releases it, the lane does not reset. Empty if there was nothing, or it was taken before. A fragment that is
-    // released, also after the lane is gone, is not in it; one that was sent is: send() leaves a fragment in the file.
+    // takes and releases it, the lane does not reset. Empty if there was nothing, or it was taken before. What was alive when
+    // the lane was disposed is in it, and what was sent; what was released before is not.
     fragment contents() noexcept;
 
     // For highways.
