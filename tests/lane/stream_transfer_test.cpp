@@ -1,4 +1,4 @@
-// The bytes of streams on their way in and out: iovecs, prepared room, consuming, taking, and sources read to their end.
+// The bytes of streams on their way in and out: iovecs, prepared room, consuming, taking, sources read to their end.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
