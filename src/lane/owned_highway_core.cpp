@@ -101,10 +101,12 @@ result<span_lane*> owned_highway_core::take_lane(std::uint64_t bytes) noexcept {
     result<span_lane*> made = make();
     if (made) return made;
     // Before it fails, every lane is looked at, and whatever is empty makes room.
+    std::uint64_t held = held_;
     if (span_lane* lane = find_emptied(bytes, ~std::size_t{0})) return lane;
     put_idle();
     if (span_lane* lane = take_empty(bytes)) return lane;
-    return give_up_empty() > 0 ? make() : made;
+    give_up_empty();
+    return held_ < held ? make() : made;
 }
 
 span_lane* owned_highway_core::take_empty(std::uint64_t bytes) noexcept {
