@@ -150,10 +150,11 @@ TEST_P(any_frame, nested_frames_and_escaping_fragments_never_share_a_byte) {
 TEST_P(any_frame, every_alignment_up_to_half_a_lane_is_kept) {
     owned_highway highway(GetParam());
     frame scratch(highway);
-    for (std::uint64_t bytes : {std::uint64_t{1}, std::uint64_t{100}, GetParam().lane_bytes / 2, GetParam().lane_bytes + 1}) {
+    for (std::uint64_t bytes :
+         {std::uint64_t{1}, std::uint64_t{100}, GetParam().lane_bytes / 2, GetParam().lane_bytes + 1}) {
         for (std::uint64_t alignment = 1; alignment <= GetParam().lane_bytes / 2; alignment *= 2) {
             frame inner(highway);
-            marked_block below = marked_in(inner, 7, 1, 1);   // so that nothing lies well by chance
+            marked_block below = marked_in(inner, 7, 1, 1);  // so that nothing lies well by chance
             marked_block b = marked_in(inner, bytes, 2, alignment);
             EXPECT_EQ(number(b.at) % alignment, 0u);
             EXPECT_TRUE(below.whole() && b.whole());
@@ -175,7 +176,7 @@ TEST(frame, the_next_frame_gets_the_same_memory) {
         {
             frame inner(highway);
             void* there = inner.allocate_bytes(64);
-            ASSERT_EQ(number(there), number(b.at) + 5008);   // 5000 and up to the alignment
+            ASSERT_EQ(number(there), number(b.at) + 5008);  // 5000 and up to the alignment
             std::memset(there, 0, 64);
         }
         ASSERT_TRUE(b.whole());
@@ -213,8 +214,9 @@ TEST(frame, ending_gives_back_the_lanes_of_inner_scopes_and_leaves_the_outer_one
             for (std::uint64_t i = 0; i < 100; ++i) marked_in(innermost, 10 * kib, i);
             EXPECT_GE(highway.bytes_held(), 2 * mib);
         }
-        EXPECT_GE(highway.trim(), 800 * kib);   // what innermost had
-        EXPECT_LE(highway.bytes_held(), 3 * mib / 2);
+        std::uint64_t held = highway.bytes_held();
+        EXPECT_GE(highway.trim(), 800 * kib);  // what innermost had
+        EXPECT_LE(highway.bytes_held(), held - 800 * kib);
     }
     EXPECT_EQ(highway.lane_count(), 1u);
     EXPECT_EQ(outer.allocate_bytes(8, 8), next);
@@ -253,7 +255,7 @@ TEST(frame, large_scratch_within_keep_bytes_is_the_same_memory_again) {
 TEST(frame, zero_bytes_are_a_place) {
     owned_highway highway;
     frame scratch(highway);
-    EXPECT_NE(scratch.allocate_bytes(0), nullptr);   // also when there is no lane yet
+    EXPECT_NE(scratch.allocate_bytes(0), nullptr);  // also when there is no lane yet
     marked_block a = marked_in(scratch, 100, 1);
     void* none = scratch.allocate_bytes(0, 64);
     EXPECT_EQ(number(none) % 64, 0u);
@@ -272,8 +274,8 @@ TEST(frame, bad_requests_are_refused_and_change_nothing) {
         frame scratch(highway);
         std::optional<marked_block> before;
         if (used) before = marked_in(scratch, 100, 1);
-        for (std::uint64_t alignment : {std::uint64_t{0}, std::uint64_t{3}, std::uint64_t{48}, 64 * kib, std::uint64_t{1} << 31,
-                                        std::uint64_t{1} << 63, ~std::uint64_t{0}}) {
+        for (std::uint64_t alignment : {std::uint64_t{0}, std::uint64_t{3}, std::uint64_t{48}, 64 * kib,
+                                        std::uint64_t{1} << 31, std::uint64_t{1} << 63, ~std::uint64_t{0}}) {
             EXPECT_EQ(scratch.try_allocate_bytes(16, alignment).error(), errc::bad_alignment) << alignment;
             EXPECT_EQ(thrown_by([&] { scratch.allocate_bytes(16, alignment); }), errc::bad_alignment);
         }
@@ -315,7 +317,7 @@ TEST(frame, an_outer_frames_last_block_may_be_given_back_inside_an_inner_one) {
     {
         frame inner(highway);
         outer.deallocate(b.at, b.bytes);
-        x = marked_in(inner, 500, 3);        // where b was
+        x = marked_in(inner, 500, 3);  // where b was
         {
             frame innermost(highway);
             marked_block y = marked_in(innermost, 3000, 4);
@@ -341,7 +343,7 @@ TEST(frame, an_outer_frames_last_block_given_back_after_the_inner_one_left_the_l
     marked_block a = marked_in(outer, 1000, 1), b = marked_in(outer, 1000, 2);
     {
         frame inner(highway);
-        marked_block x = marked_in(inner, 200 * kib, 3);   // another lane
+        marked_block x = marked_in(inner, 200 * kib, 3);  // another lane
         outer.deallocate(b.at, b.bytes);
         marked_block y = marked_in(inner, 1000, 4);
         EXPECT_TRUE(a.whole() && x.whole() && y.whole());
@@ -375,7 +377,8 @@ TEST(frame, containers_live_on_it) {
             if (i % 3 == 0) tree.erase(tree.begin());
         }
         for (std::size_t i = 0; i < 5000; ++i) {
-            ASSERT_EQ(std::string_view(words[i]), "a word that is too long for the string itself: " + std::to_string(i));
+            ASSERT_EQ(std::string_view(words[i]),
+                      "a word that is too long for the string itself: " + std::to_string(i));
             ASSERT_EQ(numbers[i].value, static_cast<int>(i));
         }
         for (const auto& [key, value] : tree) ASSERT_EQ(value.value * 7919 % 5003, key);
@@ -490,7 +493,7 @@ TEST(frame, at_max_bytes_it_throws_and_goes_on) {
                 EXPECT_EQ(dynamic_cast<const bad_alloc&>(e).which(), errc::max_bytes_reached);
             }
             EXPECT_EQ(highway.try_allocate_block(100).error(), errc::max_bytes_reached);
-            marked_block small = marked_in(inner, 100, 7);   // the lane is not full
+            marked_block small = marked_in(inner, 100, 7);  // the lane is not full
             for (const marked_block& b : blocks) ASSERT_TRUE(b.whole());
             EXPECT_TRUE(small.whole());
         }
@@ -535,7 +538,7 @@ TEST(frame, trim_leaves_open_frames_alone_and_takes_all_once_they_are_gone) {
             for (std::uint64_t i = 0; i < 40; ++i) in_inner.push_back(marked_in(inner, 40 * kib, i));
             EXPECT_TRUE(says_frames_open(highway, 2));
             std::uint64_t lanes_used = highway.lane_count();
-            highway.trim();   // lanes that were mapped for later, if any
+            highway.trim();  // lanes that were mapped for later, if any
             EXPECT_EQ(highway.trim(), 0u);
             EXPECT_EQ(highway.lane_count(), lanes_used);
             for (const marked_block& b : in_inner) ASSERT_TRUE(b.whole());

@@ -302,12 +302,12 @@ TEST(bad_alloc, says_why_there_is_no_block) {
     owned_resource of_owned(owned);
     heap_highway shared({.lanes = {64 * kib}, .max_lanes = 1});
     highway_resource of_shared(shared);
-    owned_highway moved_to;   // before the frame, which may not outlive it
+    owned_highway moved_to;  // before the frame, which may not outlive it
     frame scratch(owned);
     constexpr std::size_t huge = std::size_t{1} << 62;
-    for (std::pmr::memory_resource* r : {static_cast<std::pmr::memory_resource*>(&of_owned),
-                                         static_cast<std::pmr::memory_resource*>(&of_shared),
-                                         static_cast<std::pmr::memory_resource*>(&scratch)}) {
+    for (std::pmr::memory_resource* r :
+         {static_cast<std::pmr::memory_resource*>(&of_owned), static_cast<std::pmr::memory_resource*>(&of_shared),
+          static_cast<std::pmr::memory_resource*>(&scratch)}) {
         EXPECT_EQ(refused_by([&] { (void)r->allocate(huge); }), errc::size_out_of_range);
         EXPECT_EQ(refused_by([&] { (void)r->allocate(~std::size_t{0}); }), errc::size_out_of_range);
         EXPECT_EQ(refused_by([&] { (void)r->allocate(16, huge); }), errc::bad_alignment);
@@ -338,7 +338,8 @@ TEST(bad_alloc, comes_from_allocators_too) {
     heap_highway shared({.lanes = {64 * kib}, .max_bytes = mib});
     allocator<std::uint64_t> a(owned);
     allocator<std::uint64_t, highway> b(shared);
-    for (std::size_t count : {~std::size_t{0}, ~std::size_t{0} / 8 + 2, std::size_t{1} << 61, std::size_t{1} << 60, mib}) {
+    for (std::size_t count :
+         {~std::size_t{0}, ~std::size_t{0} / 8 + 2, std::size_t{1} << 61, std::size_t{1} << 60, mib}) {
         EXPECT_EQ(refused_by([&] { (void)a.allocate(count); }), errc::size_out_of_range) << count;
         errc e = refused_by([&] { (void)b.allocate(count); });
         EXPECT_TRUE(e == errc::size_out_of_range || e == errc::max_bytes_reached) << count;
@@ -348,7 +349,7 @@ TEST(bad_alloc, comes_from_allocators_too) {
                   for (int i = 0;; ++i) numbers.push_back(i);
               }),
               errc::max_bytes_reached);
-    EXPECT_GE(numbers.size(), 100 * kib / sizeof(int));   // strong guarantee: it has what it had
+    EXPECT_GE(numbers.size(), 100 * kib / sizeof(int));  // strong guarantee: it has what it had
     for (std::size_t i = 0; i < numbers.size(); ++i) ASSERT_EQ(numbers[i], static_cast<int>(i));
     allocator<wide<(64 << 10)>> of_wide(owned);
     EXPECT_EQ(refused_by([&] { (void)of_wide.allocate(1); }), errc::bad_alignment);
@@ -371,7 +372,7 @@ TEST(memory_resources, are_equal_when_they_serve_the_same_highway) {
     std::pmr::vector<int> from({1, 2, 3}, &a1), to(&a2);
     int* data = from.data();
     to = std::move(from);
-    EXPECT_EQ(to.data(), data);   // moved, not copied
+    EXPECT_EQ(to.data(), data);  // moved, not copied
 }
 
 TEST(owned_resource, blocks_may_be_freed_by_other_threads) {
@@ -423,7 +424,7 @@ TYPED_TEST(any_allocator, is_an_allocator_of_the_standards_kind) {
     EXPECT_TRUE(x != other && rebound != other);
     EXPECT_FALSE(x == other || x != same);
     a moved(std::move(same));
-    EXPECT_TRUE(same == moved);   // [allocator.requirements]: moving leaves its source as it was
+    EXPECT_TRUE(same == moved);  // [allocator.requirements]: moving leaves its source as it was
     int* at = x.allocate(10);
     rebound = allocator<long, TypeParam>(moved);
     a(rebound).deallocate(at, 10);
@@ -478,7 +479,7 @@ TYPED_TEST(any_allocator, goes_with_containers_that_are_moved_and_swapped_and_st
     EXPECT_EQ(a.data(), at_b);
     EXPECT_EQ(a.get_allocator().home(), &this->two);
     EXPECT_EQ(b.data(), at_a);
-    b = a;   // a copy: each stays where it is
+    b = a;  // a copy: each stays where it is
     EXPECT_EQ(b.get_allocator().home(), &this->one);
     EXPECT_EQ(b, (numbers({4, 5}, allocator<int, TypeParam>(this->one))));
     b = std::move(a);

@@ -1,5 +1,5 @@
-// What the tests of thread-owned highways share: blocks with contents, a check that no two of them overlap, and what the
-// kernel says of ranges that may be gone.
+// What the tests of thread-owned highways share: blocks with contents, a check that no two of them overlap, and what
+// the kernel says of ranges that may be gone.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -72,11 +72,13 @@ T take_one(std::vector<T>& of, random_source& random) {
 
 // Bytes of memory behind the whole pages of the range; a range that is not mapped has none.
 inline std::uint64_t resident_bytes(const void* at, std::uint64_t bytes) {
-    std::uintptr_t from = (number(at) + 4095) & ~std::uintptr_t{4095}, end = (number(at) + bytes) & ~std::uintptr_t{4095};
+    std::uintptr_t from = (number(at) + 4095) & ~std::uintptr_t{4095},
+                   end = (number(at) + bytes) & ~std::uintptr_t{4095};
     if (from >= end) return 0;
     std::vector<unsigned char> pages((end - from) / 4096);
     if (mincore(reinterpret_cast<void*>(from), end - from, pages.data()) != 0) return 0;
-    return static_cast<std::uint64_t>(std::count_if(pages.begin(), pages.end(), [](unsigned char p) { return p & 1; })) *
+    return static_cast<std::uint64_t>(
+               std::count_if(pages.begin(), pages.end(), [](unsigned char p) { return p & 1; })) *
            4096;
 }
 inline std::uint64_t resident_bytes(const std::vector<marked_block>& blocks) {

@@ -66,7 +66,7 @@ class hand_over {
 };
 
 struct message_of_both {
-    marked_block block;   // what is in `owner`, if that is not empty
+    marked_block block;  // what is in `owner`, if that is not empty
     fragment owner;
 };
 
