@@ -70,13 +70,19 @@ struct lane_geometry {
 struct taken_range {
     std::byte* data;
     std::uint8_t forced;
-    bool first_in_page;   // the first of its cycle, or of those that end in its 4 KiB of the lane
+};
+
+struct note_nothing {
+    void operator()() const noexcept {}
 };
 
 // Takes a range; at most `tries` swaps are lost to other threads before it gives up with `contended` (0: no limit).
 // Other errors: lane_closed, lane_disposed, lane_full, too_many_fragments. The request must have passed check_request.
-inline result<taken_range> take_range(lane_state& state, const lane_geometry& g, std::uint64_t bytes, std::uint64_t alignment,
-                                      unsigned tries) noexcept {
+// Calls note() before it takes the first range of a cycle, or of those that end in the same 4 KiB of the lane: so whoever sees
+// that something is alive also sees what was noted of it.
+template <class Note = note_nothing>
+result<taken_range> take_range(lane_state& state, const lane_geometry& g, std::uint64_t bytes, std::uint64_t alignment,
+                               unsigned tries, const Note& note = {}) noexcept {
     auto base = reinterpret_cast<std::uintptr_t>(g.data);
     lane_word now = state.load_to_change();
     while (true) {
@@ -86,10 +92,10 @@ inline result<taken_range> take_range(lane_state& state, const lane_geometry& g,
         if (from > g.capacity || bytes > g.capacity - from) return errc::lane_full;
         if (now.live() == lane_word::most_live) return errc::too_many_fragments;
         std::uint64_t behind = ((from + bytes - 1) >> g.granule_shift) + 1;
+        if (now.live() == 0 || (now.offset() << g.granule_shift >> 12) != (behind << g.granule_shift >> 12)) note();
         if (state.swap(now, now.allocated(behind))) {
             if (now.live() == 0) state.count_begun();
-            bool first = now.live() == 0 || (now.offset() << g.granule_shift >> 12) != (behind << g.granule_shift >> 12);
-            return taken_range{g.data + from, now.forced(), first};
+            return taken_range{g.data + from, now.forced()};
         }
         if (tries != 0 && --tries == 0) return errc::contended;
     }

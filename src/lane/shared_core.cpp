@@ -74,9 +74,8 @@ void shared_core::counted_in(std::shared_ptr<lane_totals> totals, std::uint64_t 
 errc shared_core::allocate(std::uint64_t bytes, std::uint64_t alignment, unsigned tries, fragment::parts& got) noexcept {
     if (errc e = check_request(bytes, alignment, geometry_.capacity); e != errc{}) return e;
     if (between_processes()) return allocate_between_processes(bytes, alignment, tries, got);
-    result<taken_range> taken = take_range(local_, geometry_, bytes, alignment, tries);
+    result<taken_range> taken = take_range(local_, geometry_, bytes, alignment, tries, noting_the_time());
     if (!taken) return taken.error();
-    note_allocation(*taken);
     got = parts_of(taken->data, bytes, taken->forced, 0);
     return errc{};
 }
@@ -86,12 +85,11 @@ errc shared_core::allocate_between_processes(std::uint64_t bytes, std::uint64_t 
     if (alignment > max_alignment_between_processes) return errc::bad_alignment;
     result<std::uint8_t> local = count_locally();
     if (!local) return local.error();
-    result<taken_range> taken = take_range(*state_, geometry_, bytes, alignment, tries);
+    result<taken_range> taken = take_range(*state_, geometry_, bytes, alignment, tries, noting_the_time());
     if (!taken) {
         uncount_locally(*local);
         return taken.error();
     }
-    note_allocation(*taken);
     got = parts_of(taken->data, bytes, *local, taken->forced);
     return errc{};
 }

@@ -124,8 +124,8 @@ class shared_core final : public lane_core {
     errc allocate_between_processes(std::uint64_t bytes, std::uint64_t alignment, unsigned tries, fragment::parts& got) noexcept;
 
     // Reading the clock is a third of what an allocation costs, so small ones share a look at it.
-    void note_allocation(const taken_range& taken) noexcept {
-        if (taken.first_in_page) last_allocation_ns_.store(os::coarse_clock_ns(), std::memory_order_relaxed);
+    auto noting_the_time() noexcept {
+        return [this] { last_allocation_ns_.store(os::coarse_clock_ns(), std::memory_order_relaxed); };
     }
 
     // A fragment's parts, with what was forced here and, between processes, in the header.

@@ -1,5 +1,5 @@
-// The lanes of a highway by index: closing, reopening and disposing them, those that one fragment pins, and the first seed
-// library's own tests.
+// The lanes of a highway by index: closing, reopening and disposing them, those that one fragment pins, and the first
+// seed library's own tests.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -116,7 +116,8 @@ TEST_P(lanes_of_a_highway, one_disposed_by_its_own_name_is_disposed_for_the_high
 }
 
 TEST_P(lanes_of_a_highway, of_those_who_reopen_one_at_once_one_makes_a_lane) {
-    highway h = make({.lanes = {4 * kib, 4 * kib}, .concurrent_new_lanes = 4, .new_lane_timeout = std::chrono::minutes(5)});
+    highway h =
+        make({.lanes = {4 * kib, 4 * kib}, .concurrent_new_lanes = 4, .new_lane_timeout = std::chrono::minutes(5)});
     for (int round = 0; round < 50; ++round) {
         h.dispose_lane(1);
         std::atomic<unsigned> failed = 0;
@@ -172,15 +173,23 @@ void while_others_allocate(highway& h, F&& meddle, int times) {
 }
 
 TEST_P(lanes_of_a_highway, may_be_closed_disposed_and_reopened_while_threads_allocate) {
-    highway h = make({.lanes = {8 * kib, 8 * kib, 8 * kib, 8 * kib}, .default_lane_capacity = 8 * kib,
-                              .new_lane_timeout = std::chrono::minutes(5), .max_lanes = 4});
+    highway h = make({.lanes = {8 * kib, 8 * kib, 8 * kib, 8 * kib},
+                      .default_lane_capacity = 8 * kib,
+                      .new_lane_timeout = std::chrono::minutes(5),
+                      .max_lanes = 4});
     auto meddle = [&](random_source& random) {
         std::size_t index = random.below(h.lanes_made());
         errc said{};
         switch (random.below(4)) {
-            case 0: said = h.try_close_lane(index).error(); break;
-            case 1: h.dispose_lane(index); break;
-            default: said = h.try_reopen_lane(index).error(); break;
+            case 0:
+                said = h.try_close_lane(index).error();
+                break;
+            case 1:
+                h.dispose_lane(index);
+                break;
+            default:
+                said = h.try_reopen_lane(index).error();
+                break;
         }
         EXPECT_TRUE(said == errc{} || said == errc::lane_disposed || said == errc::max_lanes_reached) << int(said);
         EXPECT_LE(h.lane_count(), 4u);
@@ -193,9 +202,15 @@ TEST_P(lanes_of_a_highway, may_be_trimmed_closed_and_reopened_while_threads_allo
     auto meddle = [&](random_source& random) {
         std::size_t index = random.below(2);
         switch (random.below(8)) {
-            case 0: h.close_lane(index); break;
-            case 1: h.reopen_lane(index); break;
-            default: h.trim(); break;
+            case 0:
+                h.close_lane(index);
+                break;
+            case 1:
+                h.reopen_lane(index);
+                break;
+            default:
+                h.trim();
+                break;
         }
     };
     // Who reopens what trim has set aside must not let it be handed out.
@@ -236,7 +251,7 @@ TEST_P(lanes_of_a_highway, are_pinned_by_a_fragment_that_nobody_allocated_after)
     using indices = std::vector<std::size_t>;
     EXPECT_EQ(h.pinned_lanes(milliseconds(0)), indices());
     fragment old = h[1].allocate(16);
-    h[2].allocate(16);   // old, too, but nothing is alive
+    h[2].allocate(16);  // old, too, but nothing is alive
     EXPECT_EQ(h.pinned_lanes(milliseconds(0)), indices{1});
     EXPECT_EQ(h.pinned_lanes(std::chrono::hours(1)), indices());
     auto then = h.last_allocation();
@@ -245,7 +260,7 @@ TEST_P(lanes_of_a_highway, are_pinned_by_a_fragment_that_nobody_allocated_after)
     wait_until([&] {
         young.release();
         young = h[0].allocate(16);
-        return h.last_allocation() - then >= milliseconds(20);   // by the clock that lanes go by
+        return h.last_allocation() - then >= milliseconds(20);  // by the clock that lanes go by
     });
     EXPECT_EQ(h.pinned_lanes(milliseconds(0)), (indices{0, 1}));
     EXPECT_EQ(h.pinned_lanes(milliseconds(20)), indices{1});
@@ -256,6 +271,26 @@ TEST_P(lanes_of_a_highway, are_pinned_by_a_fragment_that_nobody_allocated_after)
     EXPECT_EQ(h.pinned_lanes(milliseconds(20)), indices());
     h.dispose_lane(0);
     EXPECT_EQ(h.pinned_lanes(milliseconds(0)), indices());
+}
+
+// Who sees that a fragment is alive must not take its lane for one that nobody has used for long.
+TEST_P(lanes_of_a_highway, are_not_pinned_by_a_fragment_of_this_moment) {
+    highway h = make({.lanes = {4 * kib, 4 * kib}, .new_lane_timeout = std::chrono::minutes(5)});
+    fragment other = h[1].allocate(16);
+    auto long_ago = h.last_allocation().time_since_epoch() / 2;  // of a clock that began with the system
+    std::atomic<bool> enough = false;
+    std::thread user([&] {
+        for (int i = 0; i < 3000; ++i) {
+            h.dispose_lane(0);
+            h.reopen_lane(0);  // has never been used
+            fragment first = h[0].allocate(16);
+        }
+        enough = true;
+    });
+    std::size_t pinned = 0;
+    while (!enough) pinned += h.pinned_lanes(long_ago).size();
+    user.join();
+    EXPECT_EQ(pinned, 0u);
 }
 
 // ---- the seed's tests
@@ -321,8 +356,12 @@ TEST_P(lanes_of_a_highway, a_forced_reset_makes_orphans) {
 // HittingLimits
 TEST_P(lanes_of_a_highway, hitting_a_limit_throws_or_is_ignored_as_the_callback_says) {
     bool ignore = false;
-    highway h = make({.lanes = {4 * kib}, .default_lane_capacity = 4 * kib, .max_lanes = 5, .max_bytes = 12 * kib,
-                              .on_max_lanes = [] { return false; }, .on_max_bytes = [&] { return ignore; }});
+    highway h = make({.lanes = {4 * kib},
+                      .default_lane_capacity = 4 * kib,
+                      .max_lanes = 5,
+                      .max_bytes = 12 * kib,
+                      .on_max_lanes = [] { return false; },
+                      .on_max_bytes = [&] { return ignore; }});
     std::vector<fragment> all;
     for (int i = 0; i < 3; ++i) all.push_back(h.allocate(4 * kib));
     EXPECT_EQ(thrown_by([&] { h.allocate(16); }), errc::max_bytes_reached);

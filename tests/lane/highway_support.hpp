@@ -1,4 +1,5 @@
-// What the tests of highways share: where a highway's files lie, what a call throws, and a storage that tells of its end.
+// What the tests of highways share: where a highway's files lie, what a call throws, and a storage that tells of its
+// end.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -32,18 +33,24 @@ typename H::storage_options storage_in(const scratch_directory& directory, const
         return {};
 }
 
-// For tests that a highway over any storage has to pass. (One function for all: a template for each takes minutes to build.)
+// For tests that a highway over any storage has to pass. (One function for all: a template for each takes minutes to
+// build.)
 struct with_every_storage : ::testing::TestWithParam<storage_type> {
     scratch_directory directory;
 
     bool is_between_processes() const { return GetParam() == storage_type::file || GetParam() == storage_type::memfd; }
     highway make(highway_options options, const char* name = "lane") const {
         switch (GetParam()) {
-            case storage_type::process_heap: return heap_highway(std::move(options));
-            case storage_type::mapping: return mapping_highway(std::move(options));
-            case storage_type::file: return file_highway(std::move(options), {.path = directory / name});
-            case storage_type::memfd: return memfd_highway(std::move(options));
-            case storage_type::slot: break;
+            case storage_type::process_heap:
+                return heap_highway(std::move(options));
+            case storage_type::mapping:
+                return mapping_highway(std::move(options));
+            case storage_type::file:
+                return file_highway(std::move(options), {.path = directory / name});
+            case storage_type::memfd:
+                return memfd_highway(std::move(options));
+            case storage_type::slot:
+                break;
         }
         return {};
     }

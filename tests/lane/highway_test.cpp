@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
+
 #include "highway_support.hpp"
 
 namespace {
@@ -10,7 +12,7 @@ namespace {
 using namespace lanes;
 using namespace lanes::test;
 
-highway end_late;   // destroyed after what a highway registers for the process's end
+highway end_late;  // destroyed after what a highway registers for the process's end
 
 struct every_highway : with_every_storage {};
 INSTANTIATE_TEST_SUITE_P(over, every_highway, every_storage_type, name_of_storage);
@@ -80,7 +82,8 @@ TEST_P(every_highway, has_the_lanes_that_its_options_name) {
 
 TYPED_TEST(typed_highway, makes_all_of_its_first_lanes_or_none) {
     std::size_t descriptors = open_descriptors();
-    auto none = TypeParam::try_create({.lanes = {4 * kib, 8 * kib, 16 * kib}, .max_bytes = 20 * kib}, storage_in<TypeParam>(this->directory));
+    auto none = TypeParam::try_create({.lanes = {4 * kib, 8 * kib, 16 * kib}, .max_bytes = 20 * kib},
+                                      storage_in<TypeParam>(this->directory));
     EXPECT_EQ(none.error(), errc::max_bytes_reached);
     EXPECT_EQ(thrown_by([&] { this->make({.lanes = {kib, kib}, .max_lanes = 1}); }), errc::max_lanes_reached);
     EXPECT_EQ(open_descriptors(), descriptors);
@@ -90,7 +93,8 @@ TYPED_TEST(typed_highway, makes_all_of_its_first_lanes_or_none) {
 TEST(file_highway_test, makes_all_of_its_first_files_or_none) {
     scratch_directory directory;
     std::ofstream(directory / "lane.2") << "in the way";
-    auto none = file_highway::try_create({.lanes = {4 * kib, 4 * kib, 4 * kib}}, {.path = directory / "lane", .keep = true});
+    auto none =
+        file_highway::try_create({.lanes = {4 * kib, 4 * kib, 4 * kib}}, {.path = directory / "lane", .keep = true});
     EXPECT_EQ(none.error(), errc::file_exists);
     EXPECT_EQ(directory.files(), 1u);
     EXPECT_EQ(contents_of(directory / "lane.2"), "in the way");
@@ -143,7 +147,7 @@ TEST_P(every_highway, a_lane_is_added_when_none_has_room) {
     fragment a = h.allocate(4 * kib), b = h.allocate(16);
     EXPECT_EQ(lane_of(h, b), 1u);
     EXPECT_EQ(capacities(h), (sizes{4 * kib, 16 * kib}));
-    fragment c = h.allocate(100 * kib);   // more than the default: the lane is as large as what it is made for
+    fragment c = h.allocate(100 * kib);  // more than the default: the lane is as large as what it is made for
     EXPECT_EQ(lane_of(h, c), 2u);
     EXPECT_GE(h[2].capacity(), 100 * kib);
     EXPECT_EQ(h.lanes_made(), 3u);
@@ -167,11 +171,13 @@ TEST_P(every_highway, an_added_lane_has_room_for_the_alignment_too) {
 
 TEST_P(every_highway, refuses_what_no_lane_could_ever_give) {
     highway h = make({.lanes = {4 * kib}});
-    for (std::uint64_t bytes : {std::uint64_t{0}, negative, highway_limits::max_lane_capacity + 1, std::uint64_t{1} << 63}) {
+    for (std::uint64_t bytes :
+         {std::uint64_t{0}, negative, highway_limits::max_lane_capacity + 1, std::uint64_t{1} << 63}) {
         EXPECT_EQ(h.try_allocate(bytes).error(), errc::size_out_of_range) << bytes;
         EXPECT_EQ(thrown_by([&] { h.allocate(bytes); }), errc::size_out_of_range) << bytes;
     }
-    for (std::uint64_t alignment : {std::uint64_t{0}, std::uint64_t{3}, std::uint64_t{48}, 2 * max_alignment, negative}) {
+    for (std::uint64_t alignment :
+         {std::uint64_t{0}, std::uint64_t{3}, std::uint64_t{48}, 2 * max_alignment, negative}) {
         EXPECT_EQ(h.try_allocate(16, alignment).error(), errc::bad_alignment) << alignment;
         EXPECT_EQ(thrown_by([&] { h.allocate(16, alignment); }), errc::bad_alignment) << alignment;
     }
@@ -198,7 +204,7 @@ TEST_P(every_highway, totals_are_the_sums_over_its_lanes) {
     fragment a = h[0].allocate(kib), b = h[0].allocate(kib), c = h[1].allocate(2 * kib);
     EXPECT_EQ(h.total_live(), 3u);
     EXPECT_EQ(h.total_free_space(), 20 * kib);
-    h.close_lane(1);   // what nobody can have is not free
+    h.close_lane(1);  // what nobody can have is not free
     EXPECT_EQ(h.total_free_space(), 14 * kib);
     EXPECT_EQ(h.total_capacity(), 24 * kib);
     EXPECT_EQ(h.total_live(), 3u);
@@ -254,9 +260,13 @@ TEST_P(every_highway, a_trace_has_a_line_of_its_own_and_one_for_each_lane) {
     h.close_lane(1);
     h.dispose_lane(2);
     std::string kind = name_of(h.type());
-    EXPECT_EQ(h.trace(), kind + " highway: 2 lanes, 1 live, 16272 of 24576 bytes free, 28672 held\n"
-                         "  0: " + kind + " lane of 16384 bytes: offset 112, live 1, cycle 0\n"
-                         "  1: " + kind + " lane of 8192 bytes: offset 0, live 0, cycle 0, closed\n");
+    EXPECT_EQ(h.trace(), kind +
+                             " highway: 2 lanes, 1 live, 16272 of 24576 bytes free, 28672 held\n"
+                             "  0: " +
+                             kind +
+                             " lane of 16384 bytes: offset 112, live 1, cycle 0\n"
+                             "  1: " +
+                             kind + " lane of 8192 bytes: offset 0, live 0, cycle 0, closed\n");
     h.dispose();
     EXPECT_NE(h.trace().find(", disposed"), std::string::npos);
 }
@@ -304,6 +314,22 @@ TEST(file_highway_test, each_lane_has_a_file_of_its_own) {
     EXPECT_EQ(directory.files(), 3u);
     file_highway temporary({.lanes = {4 * kib, 4 * kib}}, {.path = directory / "other"});
     EXPECT_EQ(directory.files(), 3u);
+}
+
+TEST(file_highway_test, finds_again_what_was_alive_in_kept_files) {
+    scratch_directory directory;
+    {
+        file_highway h({.lanes = {4 * kib, 4 * kib}}, {.path = directory / "lane", .keep = true});
+        h[0].allocate(kib);  // is reset
+        fragment kept = h[1].allocate(kib);
+        mark(kept, 5);
+        h.dispose();
+    }
+    file_highway h({.lanes = {4 * kib, 4 * kib}}, {.path = directory / "lane", .mode = file_storage::open_mode::open});
+    EXPECT_TRUE(h[0].contents().empty());
+    fragment found = h[1].contents();
+    EXPECT_EQ(found.size(), kib);
+    EXPECT_TRUE(is_marked(found, 5));
 }
 
 TEST_P(every_highway, says_what_it_lies_in) {
@@ -430,7 +456,9 @@ void expect_empty(highway& h) {
     EXPECT_EQ(h.try_close_lane(0).error(), errc::not_initialised);
     EXPECT_EQ(h.try_reopen_lane(0).error(), errc::not_initialised);
     EXPECT_EQ(h.try_dispose_lane(0).error(), errc::not_initialised);
-    EXPECT_EQ(h.lane_count() + h.lanes_made() + h.total_live() + h.total_capacity() + h.total_free_space() + h.bytes_held() + h.trim(), 0u);
+    EXPECT_EQ(h.lane_count() + h.lanes_made() + h.total_live() + h.total_capacity() + h.total_free_space() +
+                  h.bytes_held() + h.trim(),
+              0u);
     EXPECT_EQ(h.last_allocation(), std::chrono::steady_clock::time_point());
     EXPECT_FALSE(h.disposed());
     EXPECT_TRUE(h.lanes().empty());
@@ -455,7 +483,7 @@ TYPED_TEST(typed_highway, moves_and_leaves_nothing_behind) {
 
     TypeParam c = this->make({.lanes = {8 * kib}}, "other");
     fragment of_c = c.allocate(16);
-    c = std::move(b);   // the lanes it had are disposed
+    c = std::move(b);  // the lanes it had are disposed
     expect_empty(b);
     EXPECT_EQ(of_c.check(), errc::lane_disposed);
     EXPECT_EQ(f.check(), errc{});
@@ -500,7 +528,8 @@ TEST(passthrough_highway_test, has_no_lanes) {
     passthrough_highway h;
     fragment f = h.allocate(100);
     EXPECT_EQ(h.type(), storage_type::slot);
-    EXPECT_EQ(h.lane_count() + h.lanes_made() + h.total_capacity() + h.total_free_space() + h.bytes_held() + h.trim(), 0u);
+    EXPECT_EQ(h.lane_count() + h.lanes_made() + h.total_capacity() + h.total_free_space() + h.bytes_held() + h.trim(),
+              0u);
     EXPECT_TRUE(h.lanes().empty());
     EXPECT_EQ(h.try_lane(0).error(), errc::no_such_lane);
     EXPECT_EQ(h.try_close_lane(0).error(), errc::no_such_lane);
@@ -521,7 +550,7 @@ TEST(passthrough_highway_test, refuses_what_every_highway_refuses) {
     h.dispose();
     EXPECT_TRUE(h.disposed());
     EXPECT_EQ(h.try_allocate(16).error(), errc::highway_disposed);
-    EXPECT_EQ(f.check(), errc{});   // a slot belongs to nobody else
+    EXPECT_EQ(f.check(), errc{});  // a slot belongs to nobody else
     EXPECT_TRUE(is_marked(f, 2));
 }
 
@@ -558,9 +587,8 @@ std::string told_at_exit(F&& f) {
 
 template <class H>
 H& never_destroyed(H h) {
-    static H* volatile the;   // what is reachable is no leak
-    the = new H(std::move(h));
-    return *the;
+    static auto* all = new std::deque<H>;  // what is reachable is no leak
+    return all->emplace_back(std::move(h));
 }
 
 TEST(highway_at_exit, a_leaked_highway_is_disposed) {
@@ -576,7 +604,9 @@ TEST(highway_at_exit, a_lane_with_fragments_stays) {
 }
 
 TEST(highway_at_exit, nothing_is_disposed_where_that_is_not_wanted) {
-    EXPECT_EQ(told_at_exit([](int fd) { never_destroyed(told_highway({.lanes = {kib}, .cleanup_at_exit = false}, {fd})); }), "");
+    EXPECT_EQ(
+        told_at_exit([](int fd) { never_destroyed(told_highway({.lanes = {kib}, .cleanup_at_exit = false}, {fd})); }),
+        "");
 }
 
 TEST(highway_at_exit, one_that_is_gone_before_is_forgotten) {
@@ -600,8 +630,10 @@ TEST(highway_at_exit, a_static_one_may_be_destroyed_before_or_after) {
 TEST(highway_at_exit, files_are_kept_or_go_as_promised) {
     scratch_directory directory;
     EXPECT_EQ(told_at_exit([&](int) {
-                  auto& kept = never_destroyed(file_highway({.lanes = {4 * kib, 4 * kib}}, {.path = directory / "kept", .keep = true}));
-                  auto& temporary = never_destroyed(file_highway({.lanes = {4 * kib, 4 * kib}}, {.path = directory / "temporary"}));
+                  auto& kept = never_destroyed(
+                      file_highway({.lanes = {4 * kib, 4 * kib}}, {.path = directory / "kept", .keep = true}));
+                  auto& temporary =
+                      never_destroyed(file_highway({.lanes = {4 * kib, 4 * kib}}, {.path = directory / "temporary"}));
                   mark(never_destroyed(kept[1].allocate(kib)), 8);
                   fragment of_temporary = temporary[1].allocate(kib);
                   mark(of_temporary, 9);
@@ -610,7 +642,7 @@ TEST(highway_at_exit, files_are_kept_or_go_as_promised) {
     EXPECT_EQ(directory.files(), 2u);
     file_highway h({.lanes = {4 * kib, 4 * kib}}, {.path = directory / "kept", .mode = file_storage::open_mode::open});
     EXPECT_TRUE(h[0].contents().empty());
-    fragment found = h[1].contents();   // what was alive when the process ended
+    fragment found = h[1].contents();  // what was alive when the process ended
     EXPECT_EQ(found.size(), kib);
     EXPECT_TRUE(is_marked(found, 8));
 }

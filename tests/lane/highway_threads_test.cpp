@@ -1,4 +1,5 @@
-// Many threads on one highway: every fragment has its bytes for itself, whoever allocates, grows, hands over and releases.
+// Many threads on one highway: every fragment has its bytes for itself, whoever allocates, grows, hands over and
+// releases.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -19,7 +20,7 @@ constexpr int times = 4000;
 constexpr int times = 20000;
 #endif
 constexpr unsigned threads = 4;
-constexpr std::chrono::minutes patience(5);   // with a busy machine
+constexpr std::chrono::minutes patience(5);  // with a busy machine
 
 struct threads_on_a_highway : with_every_storage {};
 INSTANTIATE_TEST_SUITE_P(over, threads_on_a_highway, every_storage_type, name_of_storage);
@@ -60,7 +61,10 @@ void expect_at_rest(const highway& h) {
 }
 
 TEST_P(threads_on_a_highway, hand_fragments_over_and_release_what_others_allocated) {
-    highway h = make({.lanes = {mib, 512 * kib}, .default_lane_capacity = 256 * kib, .concurrent_new_lanes = 2, .new_lane_timeout = patience});
+    highway h = make({.lanes = {mib, 512 * kib},
+                      .default_lane_capacity = 256 * kib,
+                      .concurrent_new_lanes = 2,
+                      .new_lane_timeout = patience});
     exchange_office office;
     std::atomic<unsigned> wrong = 0;
     in_threads(threads, [&](unsigned t) {
@@ -91,10 +95,11 @@ TEST_P(threads_on_a_highway, hand_fragments_over_and_release_what_others_allocat
 
 TEST_P(threads_on_a_highway, grow_it_together) {
     for (unsigned at_once : {1u, 2u, threads}) {
-        highway h = make({.lanes = {4 * kib}, .default_lane_capacity = 32 * kib, .next_capacity = [](std::size_t i) {
-                                      return i % 3 * 16 * kib;
-                                  },
-                                  .concurrent_new_lanes = at_once, .new_lane_timeout = patience});
+        highway h = make({.lanes = {4 * kib},
+                          .default_lane_capacity = 32 * kib,
+                          .next_capacity = [](std::size_t i) { return i % 3 * 16 * kib; },
+                          .concurrent_new_lanes = at_once,
+                          .new_lane_timeout = patience});
         std::atomic<unsigned> wrong = 0;
         std::vector<std::vector<parcel>> all(threads);
         in_threads(threads, [&](unsigned t) {
@@ -137,7 +142,10 @@ TEST_P(threads_on_a_highway, share_few_lanes_by_waiting) {
 
 TEST_P(threads_on_a_highway, may_find_it_disposed_at_any_moment) {
     for (int round = 0; round < 20; ++round) {
-        highway h = make({.lanes = {16 * kib}, .default_lane_capacity = 16 * kib, .concurrent_new_lanes = 2, .new_lane_timeout = patience});
+        highway h = make({.lanes = {16 * kib},
+                          .default_lane_capacity = 16 * kib,
+                          .concurrent_new_lanes = 2,
+                          .new_lane_timeout = patience});
         std::atomic<unsigned> wrong = 0, began = 0;
         std::thread users([&] {
             in_threads(threads, [&](unsigned t) {
@@ -195,21 +203,25 @@ TEST_P(threads_on_a_highway, release_what_outlives_it) {
 
 // Numbers that others ask for meanwhile are of some moment, and never of none.
 TEST_P(threads_on_a_highway, may_ask_about_it_at_any_moment) {
-    highway h = make({.lanes = {16 * kib, 16 * kib}, .default_lane_capacity = 16 * kib, .new_lane_timeout = patience,
-                              .max_bytes = 256 * kib});
+    constexpr std::uint64_t most = 256 * kib;
+    highway h = make({.lanes = {16 * kib, 16 * kib},
+                      .default_lane_capacity = 16 * kib,
+                      .new_lane_timeout = patience,
+                      .max_bytes = most});
+    h.allocate(16);
+    auto long_ago = h.last_allocation().time_since_epoch() / 2;  // of a clock that began with the system
     std::atomic<bool> enough = false;
     std::atomic<unsigned> wrong = 0;
+    std::size_t too_much = 0, too_late = 0, too_old = 0, too_few = 0;
     std::thread asker([&] {
         while (!enough) {
             std::size_t made = h.lanes_made();
-            wrong += h.total_free_space() <= 256 * kib ? 0 : 1;
-            wrong += h.total_capacity() <= 256 * kib ? 0 : 1;
-            wrong += h.bytes_held() <= 256 * kib ? 0 : 1;
-            wrong += h.trace().empty() ? 1 : 0;
-            wrong += h.last_allocation() <= std::chrono::steady_clock::now() ? 0 : 1;
-            wrong += h.pinned_lanes(std::chrono::hours(1)).empty() ? 0 : 1;
-            for (lane_ref lane : h.lanes()) wrong += lane.offset() <= lane.capacity() ? 0 : 1;
-            wrong += h.lanes_made() >= made ? 0 : 1;
+            std::chrono::steady_clock::time_point last = h.last_allocation(), now = std::chrono::steady_clock::now();
+            too_much += h.total_free_space() > most || h.total_capacity() > most || h.bytes_held() > most;
+            too_late += last > now;
+            too_old += h.pinned_lanes(long_ago).size();
+            too_few += h.lanes_made() < made || h.trace().empty();
+            for (lane_ref lane : h.lanes()) too_much += lane.offset() > lane.capacity();
         }
     });
     in_threads(threads - 1, [&](unsigned t) {
@@ -231,6 +243,10 @@ TEST_P(threads_on_a_highway, may_ask_about_it_at_any_moment) {
     enough = true;
     asker.join();
     EXPECT_EQ(wrong, 0u);
+    EXPECT_EQ(too_much, 0u);
+    EXPECT_EQ(too_late, 0u);
+    EXPECT_EQ(too_old, 0u);
+    EXPECT_EQ(too_few, 0u);
     expect_at_rest(h);
 }
 

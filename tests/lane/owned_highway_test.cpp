@@ -609,6 +609,13 @@ struct orphans {
     }
 };
 
+// A sanitizer maps memory of its own at any time, also where something was just unmapped.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool nobody_else_maps = false;
+#else
+constexpr bool nobody_else_maps = true;
+#endif
+
 orphans orphans_of(const owned_highway_options& options, random_source& random, int count,
                    bool ended_elsewhere = false) {
     std::optional<owned_highway> highway(std::in_place, options);
@@ -646,7 +653,7 @@ TEST_P(any_highway, what_is_alive_when_the_highway_goes_stays_valid_until_it_is_
             owned_highway::free_orphan(b.at, b.bytes, left.lane_bytes);
         }
         for (fragment& f : left.fragments) ASSERT_EQ(f.release(), errc{});
-        EXPECT_FALSE(left.any_is_mapped());
+        EXPECT_FALSE(left.any_is_mapped() && nobody_else_maps);
     }
 }
 
@@ -676,7 +683,7 @@ TEST_P(any_highway, the_last_of_racing_threads_to_free_orphans_unmaps_them) {
     }
     for (std::thread& t : others) t.join();
     EXPECT_EQ(broken.load(), 0u);
-    EXPECT_FALSE(left.any_is_mapped());
+    EXPECT_FALSE(left.any_is_mapped() && nobody_else_maps);
 }
 
 TEST(owned_highway, a_highway_may_end_while_other_threads_free_what_is_left_of_it) {
