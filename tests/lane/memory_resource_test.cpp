@@ -322,10 +322,12 @@ TEST(bad_alloc, says_why_there_is_no_block) {
               }),
               errc::max_bytes_reached);
     EXPECT_EQ(refused_by([&] { (void)scratch.allocate(100 * kib); }), errc::max_bytes_reached);
+    std::vector<void*> taken_blocks;
     EXPECT_EQ(refused_by([&] {
-                  for (;;) (void)of_shared.allocate(10 * kib);
+                  for (;;) taken_blocks.push_back(of_shared.allocate(10 * kib));
               }),
               errc::max_lanes_reached);
+    for (void* block : taken_blocks) of_shared.deallocate(block, 10 * kib);
     in_new_thread([&] { EXPECT_EQ(refused_by([&] { (void)of_owned.allocate(1); }), errc::not_the_owner); });
 
     moved_to = std::move(owned);
