@@ -178,7 +178,7 @@ TEST(laps_before_new_lane, few_make_a_lane) {
 
 struct races {
     std::size_t strays = 0;  // allocations that left a lane with room for another one
-    std::size_t lost = 0;    // as many others that lost a race on that lane
+    std::size_t lost = 0;    // how often two tries of another call lost their races, one after the other
 };
 
 // Allocates on a lane that another thread uses as well, and that is never full.
@@ -192,7 +192,9 @@ races run_races(unsigned lane_tries, effort how) {
     });
     races seen;
     for (int i = 0; i < 20'000; ++i) {
-        if (h[home].try_allocate(16, 16, 1).error() == errc::contended) ++seen.lost;
+        // A highway asks the lane that was used last twice before it looks at the next one.
+        auto loses = [&] { return h[home].try_allocate(16, 16, 1).error() == errc::contended; };
+        if (loses() && loses()) ++seen.lost;
         fragment f = h.allocate(16, 16, how);
         if (lane_of(h, f) == home) continue;
         ++seen.strays;
@@ -207,20 +209,27 @@ races run_races(unsigned lane_tries, effort how) {
 
 constexpr auto most_tries = std::numeric_limits<unsigned>::max();
 
+// Until races were lost as often as makes sure that allocations lost some, too; or not at all on a machine that is
+// busy.
+races run_races_until_lost(unsigned lane_tries, effort how) {
+    races seen;
+    for (int i = 0; i < 50 && seen.lost < 20; ++i) {
+        races now = run_races(lane_tries, how);
+        seen.lost += now.lost;
+        seen.strays += now.strays;
+    }
+    return seen;
+}
+
 TEST(lane_tries, many_keep_a_thread_on_its_lane) {
-    EXPECT_EQ(run_races(most_tries, {}).strays, 0u);
-    EXPECT_EQ(run_races(1, {.tries = most_tries}).strays, 0u);  // one allocation's effort goes before
+    EXPECT_EQ(run_races_until_lost(most_tries, {}).strays, 0u);
+    EXPECT_EQ(run_races_until_lost(1, {.tries = most_tries}).strays, 0u);  // one allocation's effort goes before
 }
 
 TEST(lane_tries, few_leave_a_lane_that_others_use) {
     for (auto [option, how] : {std::pair(1u, effort{}), std::pair(most_tries, effort{.tries = 1})}) {
-        races seen;
-        for (int i = 0; i < 50 && seen.lost < 50; ++i) {
-            races now = run_races(option, how);
-            seen.lost += now.lost;
-            seen.strays += now.strays;
-        }
-        if (seen.lost < 50) GTEST_SKIP() << "hardly a race was lost on this machine";
+        races seen = run_races_until_lost(option, how);
+        if (seen.lost < 20) GTEST_SKIP() << "hardly a race was lost on this machine";
         EXPECT_GT(seen.strays, 0u);
     }
 }
@@ -577,17 +586,22 @@ TEST(next_capacity, one_that_throws_is_nested_and_loses_nothing) {
 
 TEST(next_capacity, indices_that_were_not_used_are_used_by_rising_number) {
     std::atomic<bool> broken = true;
+    std::atomic<std::size_t> failed = 0;  // of those with the lowest indices, one after the other
     std::latch all_in(3);
     heap_highway h({.lanes = {kib},
                     .default_lane_capacity = kib,
-                    .next_capacity = [&](std::size_t) -> std::uint64_t {
+                    .next_capacity = [&](std::size_t index) -> std::uint64_t {
                         if (!broken) return 0;
                         all_in.arrive_and_wait();
+                        wait_until([&] { return failed == index - 1; });
                         throw 1;
                     },
                     .concurrent_new_lanes = 3});
     fragment full = h.allocate(kib);
-    in_threads(3, [&](unsigned) { EXPECT_EQ(h.try_allocate(kib).error(), errc::callback_failed); });
+    in_threads(3, [&](unsigned) {
+        EXPECT_EQ(h.try_allocate(kib).error(), errc::callback_failed);
+        ++failed;
+    });
     broken = false;
     std::vector<fragment> more;
     for (std::size_t i = 1; i < 5; ++i) {
