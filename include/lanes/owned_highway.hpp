@@ -131,7 +131,7 @@ class LANES_API owned_highway {
     // One moment's truth. O(lanes), but for the last.
     std::size_t lane_count() const noexcept;          // lanes that hold something or are in use
     std::uint64_t total_live() const noexcept;        // blocks and fragments
-    std::uint64_t bytes_held() const noexcept;        // of mappings; of these, empty lanes beyond keep_bytes have no memory behind them
+    std::uint64_t bytes_held() const noexcept;        // of lanes, and of those that were mapped with them
     const owned_highway_options& options() const noexcept;
 
     // Looks for lanes that other threads have emptied, and gives the memory of all empty lanes back to the system. Gives the
