@@ -19,33 +19,65 @@
 
 namespace lanes {
 
-// Neither copied nor moved. The highway's owner's alone, and must end before the highway. A container on a frame may not
-// grow while another frame is open inside it: it then throws lanes::bad_alloc (not_innermost).
+// Neither copied nor moved. The highway's owner's alone, and must end before the highway. A container on a frame may
+// not grow while another scope is open inside it: it then throws lanes::bad_alloc (not_innermost).
 class LANES_API frame final : public std::pmr::memory_resource {
   public:
     // Errors: not_initialised (an empty highway), not_the_owner.
-    explicit frame(owned_highway& highway) : scratch_(highway) {}
+    explicit frame(owned_highway& highway) : highway_(highway.open_scope()) {
+        detail::scratch_place* around = highway_.innermost;
+        end_ = around->end;
+        cursor_ = around->cursor;
+        around->cursor = top_ = cursor_ + detail::granule;
+        place_ = {top_, around->core, end_, around};
+        highway_.innermost = &place_;
+    }
     frame(const frame&) = delete;
-    ~frame() override = default;
+    ~frame() override {
+        detail::scratch_place* around = place_.around;
+        highway_.innermost = around;
+        around->cursor = cursor_;
+        if (place_.end != end_) [[unlikely]]
+            detail::leave_scratch_lanes(*around, cursor_, end_);
+    }
 
     // As those of scratch.
-    void* allocate_bytes(std::uint64_t bytes, std::uint64_t alignment = 16) { return scratch_.allocate_bytes(bytes, alignment); }
+    void* allocate_bytes(std::uint64_t bytes, std::uint64_t alignment = 16) {
+        void* at;
+        if (place_.bump(top_, bytes, alignment, at)) [[likely]]
+            return at;
+        return bump_slowly(bytes, alignment).value();
+    }
     result<void*> try_allocate_bytes(std::uint64_t bytes, std::uint64_t alignment = 16) noexcept {
-        return scratch_.try_allocate_bytes(bytes, alignment);
+        void* at;
+        if (place_.bump(top_, bytes, alignment, at)) [[likely]]
+            return at;
+        return bump_slowly(bytes, alignment);
     }
     static errc check(const owned_highway& highway) noexcept { return scratch::check(highway); }
 
   private:
     // Throws lanes::bad_alloc.
     void* do_allocate(std::size_t bytes, std::size_t alignment) override {
-        if (void* at = scratch_.bump(bytes, alignment)) [[likely]] return at;
+        void* at;
+        if (place_.bump(top_, bytes, alignment, at)) [[likely]]
+            return at;
         return do_allocate_slowly(bytes, alignment);
     }
     void* do_allocate_slowly(std::size_t bytes, std::size_t alignment);
-    void do_deallocate(void* block, std::size_t bytes, std::size_t) override { scratch_.free_bytes(block, bytes); }
+    void do_deallocate(void* block, std::size_t bytes, std::size_t) override { place_.free(top_, block, bytes); }
+    result<void*> bump_slowly(std::size_t bytes, std::size_t alignment) noexcept {
+        result<void*> got = detail::bump_slowly(place_, top_, bytes, alignment);
+        if (got) top_ = place_.cursor;
+        return got;
+    }
     bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
 
-    scratch scratch_;
+    detail::scratch_place place_{.core = nullptr};
+    owned_highway::hot_state& highway_;
+    std::uintptr_t top_;  // the cursor as the frame has left it
+    std::uintptr_t end_;  // of the place around when the frame began, and its cursor
+    std::uintptr_t cursor_;
 };
 
 }  // namespace lanes

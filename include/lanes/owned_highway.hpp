@@ -14,6 +14,7 @@
 // the same highway that is never freed one by one.
 #pragma once
 
+#include <atomic>
 #include <bit>
 #include <cstddef>
 #include <cstdint>
@@ -22,12 +23,14 @@
 #include <utility>
 
 #include "lanes/detail/owned_core.hpp"
+#include "lanes/detail/scratch_place.hpp"
 #include "lanes/error.hpp"
 #include "lanes/fragment.hpp"
 
 namespace lanes {
 
 class scratch;
+class frame;
 
 struct owned_highway_options {
     // The size of a lane's span in bytes: a power of two from 64 KiB to 1 GiB. A lane is reset when all in it is freed, so small
@@ -45,7 +48,6 @@ struct owned_highway_options {
 
 namespace detail {
 
-class owned_highway_core;
 struct mapped_spans;
 
 // A lane of such a highway; lies in its own span.
@@ -147,17 +149,31 @@ class LANES_API owned_highway {
 
   private:
     friend class scratch;
+    friend class frame;
     friend class detail::owned_highway_core;
 
     // What the short paths need, at the front of the core.
     struct hot_state {
-        detail::span_lane* current;       // takes what is allocated
-        unsigned span_shift;              // a span has 2^span_shift bytes
-        std::uintptr_t scratch_cursor;    // where scratch memory goes on
-        scratch* innermost;               // the scope that hands it out; null: none is open
-        std::uintptr_t scratch_end;       // the end of the lane it is in
+        detail::span_lane* current;         // takes what is allocated
+        unsigned span_shift;                // a span has 2^span_shift bytes
+        std::atomic<std::uintptr_t> owner;  // thread_identity() of it
+        detail::scratch_place* innermost;   // that hands scratch memory out
+        detail::scratch_place outside;      // of all frames
     };
     hot_state& hot() const noexcept { return *reinterpret_cast<hot_state*>(core_); }
+
+    // Whether the calling thread may open a scope.
+    errc check_scope() const noexcept {
+        if (core_ == nullptr) return errc::not_initialised;
+        return hot().owner.load(std::memory_order_relaxed) == detail::thread_identity() ? errc{} : errc::not_the_owner;
+    }
+    hot_state& open_scope() const {
+        if (errc e = check_scope(); e != errc{}) [[unlikely]] throw_error(e);
+        if (hot().innermost->end == 0) [[unlikely]] take_first_scratch_lane();
+        return hot();
+    }
+    // Where there is none to be had, a scope begins without.
+    void take_first_scratch_lane() const noexcept;
 
     void* allocate_now(std::uint64_t bytes, std::uint64_t alignment) noexcept {
         if (core_ == nullptr) [[unlikely]] return nullptr;

@@ -6,7 +6,6 @@
 
 #include "lane/owned_highway_core.hpp"
 #include "lanes/frame.hpp"
-#include "lanes/scratch.hpp"
 
 namespace lanes {
 
@@ -59,21 +58,20 @@ std::string owned_highway::trace() const {
     return out.str();
 }
 
-errc scratch::check(const owned_highway& highway) noexcept {
-    if (highway.core_ == nullptr) return errc::not_initialised;
-    return highway.core_->owned_by_caller() ? errc{} : errc::not_the_owner;
+void owned_highway::take_first_scratch_lane() const noexcept { core_->take_first_scratch_lane(); }
+
+result<void*> detail::bump_slowly(scratch_place& place, std::uintptr_t top, std::uint64_t bytes, std::uint64_t alignment) noexcept {
+    return place.cursor == top ? place.core->allocate_scratch(place, bytes, alignment) : errc::not_innermost;
 }
 
-result<void*> scratch::bump_slowly(std::uint64_t bytes, std::uint64_t alignment) noexcept {
-    return hot().innermost == this ? core_->allocate_scratch(bytes, alignment) : errc::not_innermost;
+void detail::leave_scratch_lanes(scratch_place& place, std::uintptr_t cursor, std::uintptr_t end) noexcept {
+    place.core->leave_scratch_lanes(place, cursor, end);
 }
 
 void* frame::do_allocate_slowly(std::size_t bytes, std::size_t alignment) {
-    result<void*> got = scratch_.bump_slowly(bytes, alignment);
+    result<void*> got = bump_slowly(bytes, alignment);
     if (!got) throw_bad_alloc(got.error());
     return *got;
 }
-
-void scratch::leave_lanes() noexcept { core_->leave_scratch_lanes(mark_, lane_); }
 
 }  // namespace lanes

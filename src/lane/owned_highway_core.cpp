@@ -31,7 +31,7 @@ void span_lane::core_unused() noexcept {
 }
 
 owned_highway_core::owned_highway_core(const owned_highway_options& options) noexcept
-    : hot_state{&nowhere_, static_cast<unsigned>(std::countr_zero(options.lane_bytes)), 0, nullptr, 0}, options_(options), nowhere_(*this, nullptr, nullptr, 0),
+    : hot_state{&nowhere_, static_cast<unsigned>(std::countr_zero(options.lane_bytes)), {thread_identity()}, &outside, {.core = this}}, options_(options), nowhere_(*this, nullptr, nullptr, 0),
       in_use_head_(*this, nullptr, nullptr, 0), empty_head_(*this, nullptr, nullptr, 0), empty_large_head_(*this, nullptr, nullptr, 0) {}
 
 owned_highway_core::~owned_highway_core() {
@@ -203,10 +203,11 @@ std::uint64_t owned_highway_core::put_empty(span_lane& lane) noexcept {
 std::uint64_t owned_highway_core::put_idle() noexcept {
     std::uint64_t bytes = 0;
     if (current != &nowhere_ && current->reset_if_empty()) bytes += put_empty(*std::exchange(current, &nowhere_));
-    if (innermost == nullptr) {
+    if (!scratch_in_use()) {
         for (span_lane* lane : scratch_lanes_) bytes += put_empty(*lane);
         scratch_lanes_.clear();
-        scratch_bytes_ = scratch_cursor = scratch_end = 0;
+        scratch_bytes_ = 0;
+        outside.cursor = outside.end = 0;
     }
     return bytes;
 }
@@ -235,57 +236,56 @@ std::uint64_t owned_highway_core::give_up(span_lane& lane) noexcept {
     return bytes;
 }
 
-result<void*> owned_highway_core::allocate_scratch(std::uint64_t bytes, std::uint64_t alignment) noexcept {
+result<void*> owned_highway_core::allocate_scratch(scratch_place& place, std::uint64_t bytes, std::uint64_t alignment) noexcept {
     result<std::uint64_t> needed = check_request(std::max<std::uint64_t>(bytes, 1), alignment);
     if (!needed) return needed.error();
     try {
-        scratch_lanes_.push_back(nullptr);   // the room first: a lane that was taken has its place
+        scratch_lanes_.reserve(scratch_lanes_.size() + 1);   // first: a lane that was taken has its place
     } catch (const std::bad_alloc&) {
         return errc::out_of_memory;
     }
     // Lanes double what there is, so that a scope is left in few steps.
     std::uint64_t wanted = *needed;
-    if (scratch_lanes_.size() > 4) wanted = std::max(wanted, std::min(scratch_bytes_, most_scratch_lane));
+    if (scratch_lanes_.size() >= 4) wanted = std::max(wanted, std::min(scratch_bytes_, most_scratch_lane));
     result<span_lane*> lane = take_lane(wanted);
     if (!lane && wanted > *needed) lane = take_lane(*needed);
-    if (!lane) {
-        scratch_lanes_.pop_back();
-        return lane.why();
-    }
-    scratch_lanes_.back() = *lane;
+    if (!lane) return lane.why();
+    scratch_lanes_.push_back(*lane);
     scratch_bytes_ += (*lane)->capacity();
     auto data = reinterpret_cast<std::uintptr_t>((*lane)->data());
     std::uintptr_t at = (data + (alignment - 1)) & ~(alignment - 1);
-    scratch_cursor = whole_granules(at + bytes);
-    scratch_end = data + (*lane)->capacity();
+    place.cursor = whole_granules(at + bytes);
+    place.end = data + (*lane)->capacity();
     return reinterpret_cast<void*>(at);
 }
 
-span_lane& owned_highway_core::leave_last_scratch_lane() noexcept {
-    span_lane& lane = *scratch_lanes_.back();
-    scratch_lanes_.pop_back();
-    scratch_bytes_ -= lane.capacity();
-    return lane;
+// Scopes are not counted, but each has moved the cursor.
+bool owned_highway_core::scratch_in_use() const noexcept {
+    auto idle = scratch_lanes_.empty() ? 0 : reinterpret_cast<std::uintptr_t>(scratch_lanes_.front()->data());
+    return innermost != &outside || outside.cursor != idle;
 }
 
-void owned_highway_core::leave_scratch_lanes(std::uintptr_t cursor, std::uintptr_t end) noexcept {
+void owned_highway_core::leave_scratch_lanes(scratch_place& place, std::uintptr_t cursor, std::uintptr_t end) noexcept {
     auto end_of = [](const span_lane& lane) { return reinterpret_cast<std::uintptr_t>(lane.data()) + lane.capacity(); };
-    while (scratch_lanes_.size() > 1 && end_of(*scratch_lanes_.back()) != end) put_empty(leave_last_scratch_lane());
-    span_lane& left = *scratch_lanes_.back();
-    scratch_end = end_of(left);
-    if (scratch_end == end) {
-        scratch_cursor = cursor;
-    } else if (left.capacity() == usable()) {
-        scratch_cursor = reinterpret_cast<std::uintptr_t>(left.data());   // waits for the next scope
-    } else {
-        scratch_cursor = scratch_end = 0;
-        put_empty(leave_last_scratch_lane());
+    while (!scratch_lanes_.empty() && end_of(*scratch_lanes_.back()) != end) {
+        span_lane& lane = *scratch_lanes_.back();
+        scratch_lanes_.pop_back();
+        scratch_bytes_ -= lane.capacity();
+        put_empty(lane);
     }
+    place.cursor = cursor;
+    place.end = end;
+}
+
+// The highway's own place keeps a lane between scopes, so that they neither take nor leave one.
+void owned_highway_core::take_first_scratch_lane() noexcept {
+    if (scratch_in_use() || !allocate_scratch(outside, 1, 1)) return;
+    outside.cursor = reinterpret_cast<std::uintptr_t>(scratch_lanes_.front()->data());
 }
 
 std::size_t owned_highway_core::frames_open() const noexcept {
     std::size_t count = 0;
-    for (const scratch* scope = innermost; scope != nullptr; scope = scope->around_) ++count;
+    for (const scratch_place* place = innermost; place != &outside; place = place->around) ++count;
     return count;
 }
 
@@ -300,6 +300,7 @@ std::uint64_t owned_highway_core::trim() noexcept {
 }
 
 void owned_highway_core::adopt() noexcept {
+    owner.store(thread_identity(), std::memory_order_relaxed);
     nowhere_.adopt();
     each_lane([](span_lane& lane) { lane.adopt(); });
 }

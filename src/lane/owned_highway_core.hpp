@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "lanes/owned_highway.hpp"
-#include "lanes/scratch.hpp"
 #include "lanes/storage.hpp"
 
 namespace lanes::detail {
@@ -65,16 +64,18 @@ class owned_highway_core : public owned_highway::hot_state {
     owned_highway_core(const owned_highway_core&) = delete;
 
     static errc check(const owned_highway_options&) noexcept;
-    bool owned_by_caller() const noexcept { return nowhere_.owned_by_caller(); }
+    bool owned_by_caller() const noexcept { return owner.load(std::memory_order_relaxed) == thread_identity(); }
 
     // What the short path could not serve.
     result<void*> allocate(std::uint64_t bytes, std::uint64_t alignment) noexcept;
     // The owner has released the last that was alive in it.
     void emptied(span_lane&) noexcept;
 
-    result<void*> allocate_scratch(std::uint64_t bytes, std::uint64_t alignment) noexcept;
-    // Leaves the scratch lanes behind the one that ends at `end`, for the place `cursor` in that one; 0: all but the first.
-    void leave_scratch_lanes(std::uintptr_t cursor, std::uintptr_t end) noexcept;
+    void take_first_scratch_lane() noexcept;
+    // As allocate() for the innermost scope, which is at that place.
+    result<void*> allocate_scratch(scratch_place& place, std::uint64_t bytes, std::uint64_t alignment) noexcept;
+    // As the function of that name beside scratch_place.
+    void leave_scratch_lanes(scratch_place& place, std::uintptr_t cursor, std::uintptr_t end) noexcept;
     std::size_t frames_open() const noexcept;
 
     std::uint64_t trim() noexcept;
@@ -104,7 +105,7 @@ class owned_highway_core : public owned_highway::hot_state {
     result<mapped_spans*> map_spans(std::uint64_t bytes, std::uint64_t lanes) noexcept;
     // Keeps an empty lane for later, or gives its memory back. These give the bytes that went back.
     std::uint64_t put_empty(span_lane&) noexcept;
-    span_lane& leave_last_scratch_lane() noexcept;
+    bool scratch_in_use() const noexcept;
     // Puts away what is empty without being in a ring: the current lane, and those of scopes if none is open.
     std::uint64_t put_idle() noexcept;
     std::uint64_t give_up(span_lane&) noexcept;

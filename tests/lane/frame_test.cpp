@@ -169,14 +169,13 @@ TEST(frame, the_next_frame_gets_the_same_memory) {
         frame scratch(highway);
         void* at = scratch.allocate_bytes(1000);
         if (round == 0) first = at;
-        // The first frame found no lane, so that where it began was settled only when it ended.
         ASSERT_EQ(at, first);
         std::memset(at, round, 1000);
         marked_block b = marked_in(scratch, 5000, 1);
         {
             frame inner(highway);
             void* there = inner.allocate_bytes(64);
-            ASSERT_EQ(number(there), number(b.at) + 5008);  // 5000 and up to the alignment
+            ASSERT_EQ(number(there), number(b.at) + 5024);  // 5000 and up to the alignment, and one for the frame
             std::memset(there, 0, 64);
         }
         ASSERT_TRUE(b.whole());
@@ -219,7 +218,7 @@ TEST(frame, ending_gives_back_the_lanes_of_inner_scopes_and_leaves_the_outer_one
         EXPECT_LE(highway.bytes_held(), held - 800 * kib);
     }
     EXPECT_EQ(highway.lane_count(), 1u);
-    EXPECT_EQ(outer.allocate_bytes(8, 8), next);
+    EXPECT_EQ(number(outer.allocate_bytes(8, 8)), number(next) - 16);  // before what inner itself took
     EXPECT_TRUE(a.whole());
 }
 
