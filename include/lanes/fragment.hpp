@@ -144,30 +144,25 @@ class byte_access {
 class fragment : public byte_access<fragment> {
   public:
     fragment() noexcept = default;   // empty: check() says not_initialised
-    fragment(fragment&& other) noexcept
-        : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)),
-          core_(std::exchange(other.core_, nullptr)), stamp_(other.stamp_) {}
+    fragment(fragment&& other) noexcept : fragment(other.detach()) {}
     fragment& operator=(fragment&& other) noexcept {
         if (this != &other) {
             release();
-            data_ = std::exchange(other.data_, nullptr);
-            size_ = std::exchange(other.size_, 0);
-            core_ = std::exchange(other.core_, nullptr);
-            stamp_ = other.stamp_;
+            take(other.detach());
         }
         return *this;
     }
     ~fragment() { release(); }
 
     std::byte* data() const noexcept { return data_; }
-    std::uint64_t size() const noexcept { return size_; }
+    std::uint64_t size() const noexcept { return size_and_stamp_ >> 16; }
     bool empty() const noexcept { return data_ == nullptr; }
     explicit operator bool() const noexcept { return data_ != nullptr; }
 
     // Whether the bytes may be used: errc{} if so; not_initialised, wrong_cycle, lane_closed or lane_disposed if not. A load and
     // a compare or two.
     errc check() const noexcept {
-        if (core_ != nullptr) return core_->access(stamp_);
+        if (core_ != nullptr) return core_->access(stamp());
         return data_ != nullptr ? errc{} : errc::not_initialised;
     }
 
@@ -181,12 +176,10 @@ class fragment : public byte_access<fragment> {
     // resets it.
     errc release() noexcept {
         if (data_ == nullptr) return errc::not_initialised;
-        data_ = nullptr;
-        size_ = 0;
-        detail::lane_core* core = std::exchange(core_, nullptr);
-        if (core == nullptr) return errc{};
-        if (core->owned_by_caller()) return static_cast<detail::owned_core*>(core)->release_by_owner(stamp_);
-        return core->release(stamp_);
+        parts was = detach();
+        if (was.core == nullptr) return errc{};
+        if (was.core->owned_by_caller()) return static_cast<detail::owned_core*>(was.core)->release_by_owner(was.stamp);
+        return was.core->release(was.stamp);
     }
 
     // For who builds on fragments: takes the range over without releasing it, and makes a fragment of it again.
@@ -196,18 +189,28 @@ class fragment : public byte_access<fragment> {
         detail::lane_core* core;
         detail::fragment_stamp stamp;
     };
-    explicit fragment(const parts& p) noexcept : data_(p.data), size_(p.size), core_(p.core), stamp_(p.stamp) {}
+    explicit fragment(const parts& p) noexcept { take(p); }
     parts detach() noexcept {
-        return {std::exchange(data_, nullptr), std::exchange(size_, 0), std::exchange(core_, nullptr), stamp_};
+        parts was{data_, size(), core_, stamp()};
+        take({});
+        return was;
     }
     const detail::lane_core* core() const noexcept { return core_; }
 
   private:
+    void take(const parts& p) noexcept {
+        data_ = p.data;
+        core_ = p.core;
+        size_and_stamp_ = p.size << 16 | p.stamp;
+    }
+    detail::fragment_stamp stamp() const noexcept { return static_cast<detail::fragment_stamp>(size_and_stamp_); }
+
+    // Three words: who hands fragments to other threads writes and reads them as much as what is in them. No process has 2^48 bytes.
     std::byte* data_ = nullptr;
-    std::uint64_t size_ = 0;
     detail::lane_core* core_ = nullptr;   // null: nothing to release (a caller's buffer)
-    detail::fragment_stamp stamp_ = 0;
+    std::uint64_t size_and_stamp_ = 0;    // {size : 48 | stamp : 16}
 };
+static_assert(sizeof(fragment) == 24);
 
 // A fragment without a lane: its own block of the process heap, or a buffer of the caller's.
 class slot : public byte_access<slot> {

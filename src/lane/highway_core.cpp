@@ -32,13 +32,19 @@ bool valid(const highway_options& o) noexcept {
            o.max_bytes <= highway_limits::max_bytes;
 }
 
+std::uint64_t next_number() noexcept {
+    static std::atomic<std::uint64_t> last{0};
+    return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
 }  // namespace
 
+constinit thread_local last_use last_use_of_this_thread{0, nullptr};
+
 highway_core::highway_core(highway_options&& options, storage_type type, lane_maker make, bool passthrough)
-    : options_(std::move(options)), type_(type), make_(std::move(make)), passthrough_(passthrough),
+    : number_(next_number()), options_(std::move(options)), type_(type), make_(std::move(make)), passthrough_(passthrough),
       max_alignment_(type == storage_type::file || type == storage_type::memfd ? max_alignment_between_processes : max_alignment),
-      totals_(std::make_shared<lane_totals>()), lanes_(stable_array_options{}), gate_(options_.concurrent_new_lanes) {
-}
+      totals_(std::make_shared<lane_totals>()), lanes_(stable_array_options{}), gate_(options_.concurrent_new_lanes) {}
 
 highway_core::~highway_core() {
     dispose();
@@ -62,11 +68,11 @@ result<void> highway_core::start() noexcept {
         }
     }
     // Threads begin apart where there are lanes enough.
-    for (std::size_t i = 0; i < hints && !options_.lanes.empty(); ++i) last_used_[i] = lane_at(i % options_.lanes.size());
+    for (std::size_t i = 0; i < slots && !options_.lanes.empty(); ++i) slots_[i] = lane_at(i % options_.lanes.size());
     return {};
 }
 
-failure highway_core::search(std::uint64_t bytes, std::uint64_t alignment, const effort& how, refusal& why,
+failure highway_core::search(std::uint64_t bytes, std::uint64_t alignment, const effort& how, const shared_core* asked, refusal& why,
                              fragment::parts& got) noexcept {
     if (errc e = check_request(bytes, alignment, highway_limits::max_lane_capacity); e != errc{}) return {e};
     if (alignment > max_alignment_) return {errc::bad_alignment};
@@ -82,8 +88,11 @@ failure highway_core::search(std::uint64_t bytes, std::uint64_t alignment, const
     while (true) {
         if (disposed()) return {errc::highway_disposed};
         std::uint64_t seen = changes_.load(std::memory_order_acquire);
+        std::size_t first = asked != nullptr ? asked->index + 1 : 0, lanes = lanes_.size();
         for (unsigned i = 0; i < options_.laps_before_new_lane; ++i) {
-            if (lap(bytes, alignment, tries, got)) return {};
+            // The one that was asked comes last, and in the first lap it has been.
+            bool but_one = std::exchange(asked, nullptr) != nullptr;
+            if (lap(first, but_one ? lanes - 1 : lanes, bytes, alignment, tries, got)) return {};
         }
         result<void> grown = grow(bytes, alignment, seen, why);
         if (grown) continue;
@@ -93,15 +102,14 @@ failure highway_core::search(std::uint64_t bytes, std::uint64_t alignment, const
     }
 }
 
-bool highway_core::lap(std::uint64_t bytes, std::uint64_t alignment, unsigned tries, fragment::parts& got) noexcept {
-    std::atomic<shared_core*>& last_used = last_used_[thread_number()];
-    shared_core* last = last_used.load(std::memory_order_acquire);
-    std::size_t lanes = lanes_.size(), first = last != nullptr ? last->index : 0;
+bool highway_core::lap(std::size_t first, std::size_t lanes, std::uint64_t bytes, std::uint64_t alignment, unsigned tries,
+                       fragment::parts& got) noexcept {
+    std::size_t all = lanes_.size();
     for (std::size_t i = 0; i < lanes; ++i) {
-        std::size_t index = first + i < lanes ? first + i : first + i - lanes;
-        shared_core* core = lane_at(index);
+        shared_core* core = lane_at((first + i) % all);
         if (core == nullptr || core->allocate(bytes, alignment, tries, got) != errc{}) continue;
-        if (core != last) last_used.store(core, std::memory_order_release);
+        last_use_of_this_thread = {number_, core};
+        shared_slot().store(core, std::memory_order_release);
         return true;
     }
     return false;

@@ -21,6 +21,14 @@
 
 namespace lanes::detail {
 
+// The lane that the calling thread goes on with, on the highway that it used last. In the static part of the thread's storage, so
+// that it is reached without a call: two words a program.
+struct last_use {
+    std::uint64_t highway;   // highway_core::number_; 0: none
+    shared_core* lane;
+};
+extern constinit thread_local last_use last_use_of_this_thread [[gnu::tls_model("initial-exec")]];
+
 class highway_core {
   public:
     highway_core(highway_options&&, storage_type, lane_maker, bool passthrough);
@@ -37,12 +45,12 @@ class highway_core {
     };
     // failure{errc{}}, and `got` has the fragment; or why not.
     failure allocate(std::uint64_t bytes, std::uint64_t alignment, const effort& how, refusal& why, fragment::parts& got) noexcept {
-        shared_core* lane = last_used_[thread_number()].load(std::memory_order_acquire);
+        shared_core* lane = last_used();
         if (lane != nullptr) [[likely]] {
             unsigned tries = how.tries != 0 ? how.tries : options_.lane_tries;
             if (lane->allocate(bytes, alignment, tries, got) == errc{}) [[likely]] return {};
         }
-        return search(bytes, alignment, how, why, got);
+        return search(bytes, alignment, how, lane, why, got);
     }
 
     // Null where there is none.
@@ -68,10 +76,10 @@ class highway_core {
     void dispose() noexcept;
 
   private:
-    // When the lane that this thread used last does not serve.
-    failure search(std::uint64_t bytes, std::uint64_t alignment, const effort&, refusal&, fragment::parts& got) noexcept;
-    // One look at every lane, from the one that this thread used last.
-    bool lap(std::uint64_t bytes, std::uint64_t alignment, unsigned tries, fragment::parts& got) noexcept;
+    // When the lane `asked`, which this thread used last, does not serve; null if there was none.
+    failure search(std::uint64_t bytes, std::uint64_t alignment, const effort&, const shared_core* asked, refusal&, fragment::parts& got) noexcept;
+    // One look at so many lanes, from that index on.
+    bool lap(std::size_t first, std::size_t lanes, std::uint64_t bytes, std::uint64_t alignment, unsigned tries, fragment::parts& got) noexcept;
     // Adds a lane on which so much fits, unless the table has more than `seen` changes by the time it is our turn.
     result<void> grow(std::uint64_t bytes, std::uint64_t alignment, std::uint64_t seen, refusal&) noexcept;
     // Makes the lane with that index, of `capacity` bytes or of what max_bytes leaves, but not of fewer than `least`.
@@ -83,11 +91,18 @@ class highway_core {
     result<std::size_t> new_index() noexcept;
     void give_index_back(std::size_t index) noexcept;
 
-    static constexpr std::size_t hints = 16;   // threads that share one only lose a race now and then
+    // Threads share these, and lanes with them, where they do not know better.
+    static constexpr std::size_t slots = 16;
     // The calling thread's. Control blocks of threads lie a stack apart, so a multiplication has to bring their high bits into
     // play.
-    static std::size_t thread_number() noexcept { return thread_identity() * 0x9e3779b97f4a7c15 >> 32 & (hints - 1); }
+    std::atomic<shared_core*>& shared_slot() noexcept { return slots_[thread_identity() * 0x9e3779b97f4a7c15 >> 32 & (slots - 1)]; }
+    shared_core* last_used() noexcept {
+        last_use& last = last_use_of_this_thread;
+        if (last.highway != number_) [[unlikely]] last = {number_, shared_slot().load(std::memory_order_acquire)};
+        return last.lane;
+    }
 
+    const std::uint64_t number_;   // of all highways that there ever were
     const highway_options options_;
     const storage_type type_;
     const lane_maker make_;
@@ -99,7 +114,7 @@ class highway_core {
     std::atomic<std::uint64_t> changes_{0};            // lanes added so far
     std::atomic<std::size_t> lanes_made_{0};           // one past the last lane; written under mutex_
     std::atomic<bool> disposed_{false};
-    std::array<std::atomic<shared_core*>, hints> last_used_{};
+    std::array<std::atomic<shared_core*>, slots> slots_{};
 
     std::mutex mutex_;                                 // of what follows, and of disposing and replacing lanes
     std::vector<std::size_t> free_indices_;            // whose lanes could not be made

@@ -7,7 +7,7 @@ lane_core::~lane_core() = default;
 storage_holder::~storage_holder() = default;
 
 owned_core::owned_core(std::byte* data, std::uint64_t capacity, storage_type type) noexcept
-    : cursor_(reinterpret_cast<std::uintptr_t>(data)), end_(cursor_ + capacity), capacity_(capacity), data_(cursor_), type_(type) {
+    : end_(reinterpret_cast<std::uintptr_t>(data) + capacity), capacity_(capacity), data_(reinterpret_cast<std::uintptr_t>(data)), type_(type), cursor_(data_) {
     adopt();
 }
 

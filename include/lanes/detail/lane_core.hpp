@@ -41,7 +41,7 @@ inline errc check_request(std::uint64_t bytes, std::uint64_t alignment, std::uin
 
 // What tells a fragment from one of before a forced reset: the number of forced resets its lane had had, modulo what the
 // lane keeps of it. (Other resets wait for the fragment, so they need no telling apart.)
-using fragment_stamp = std::uint32_t;
+using fragment_stamp = std::uint16_t;
 
 // A storage of any type, owned.
 class LANES_API storage_holder {
@@ -128,8 +128,7 @@ class LANES_API lane_core {
     std::atomic<std::int32_t> core_references_{2};
 
   protected:
-    // An owned lane's: another thread has released something since the last reset. Here because here is room in the line that
-    // the owner's releases touch anyway.
+    // An owned lane's: another thread has released something since the last reset. Here because here is room.
     std::atomic<bool> released_elsewhere_{false};
 };
 

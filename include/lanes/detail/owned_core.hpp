@@ -3,7 +3,10 @@
 // The owner allocates and releases with plain loads and stores; another thread's release is one atomic operation on a
 // cache line that the owner only reads. Fields that other threads may look at are relaxed atomics, which are plain moves.
 //
-//     owner's line:  cursor end live ...        others' line:  remote {forced resets : 8 | released : 56}
+//     read by all:  owner end ...    the owner's:  cursor live ...    the others':  remote {forced resets : 8 | released : 56}
+//
+// A cache line each: a thread that releases asks first who the owner is, and must not take the line away that the owner
+// is allocating with.
 //
 // Invariants, seen by the owner: data <= cursor <= end; `live` counts what was handed out since the last reset,
 // less what the owner itself released; live - released is what is alive. The lane is reset when that is zero: at once
@@ -113,18 +116,18 @@ class LANES_API owned_core : public lane_core {
     void look_for_empty(std::uint64_t live) noexcept;
     errc release_orphan() noexcept;
 
-    // With the base class, all that allocating touches is the first cache line.
-    std::atomic<std::uintptr_t> cursor_;   // where the next range may begin; a multiple of the granule
+    // With the base class, one cache line that is seldom written.
     std::uintptr_t end_;                   // behind the last usable byte; `data_` while closed, so that nothing fits
-    std::atomic<std::uint64_t> live_{0};
     std::uint64_t capacity_;
-
     std::uintptr_t data_;
-    std::atomic<std::uint64_t> cycle_{0};
     std::atomic<std::uint8_t> forced_{0};  // how often the lane was reset by force, modulo 256
     std::atomic<std::uint8_t> flags_{0};
     std::uint8_t oldest_orphan_ = 0;       // forced_ when there were no orphans last
     storage_type type_;
+
+    alignas(64) std::atomic<std::uintptr_t> cursor_;   // where the next range may begin; a multiple of the granule
+    std::atomic<std::uint64_t> live_{0};
+    std::atomic<std::uint64_t> cycle_{0};
 
   public:
     std::unique_ptr<storage_holder> storage;   // null for a lane inside a larger mapping
