@@ -5,6 +5,8 @@
 #include <bit>
 #include <new>
 
+#include "os/os.hpp"
+
 // LeakSanitizer's, where the program has it.
 extern "C" [[gnu::weak]] void __lsan_ignore_object(const void*);
 
@@ -177,8 +179,7 @@ result<span_lane*> owned_highway_core::make_lane() noexcept {
 }
 
 result<span_lane*> owned_highway_core::make_large_lane(std::uint64_t bytes) noexcept {
-    std::uint64_t page = 4096;
-    std::uint64_t size = (bytes + span_lane::front_bytes + page - 1) & ~(page - 1);
+    std::uint64_t size = os::whole_pages(bytes + span_lane::front_bytes);   // what is mapped, and so what is held
     result<mapped_spans*> mapped = map_spans(size, 1);
     if (!mapped) return mapped.why();
     return make_lane_at((*mapped)->storage.data(), *mapped, size);
