@@ -58,6 +58,7 @@ enum class errc : int {
     gear_timeout,             // a gear could not be shifted in time: calls of the old gear, or another shift, went on
     array_full,               // stable_array_options::max_size
     not_innermost,            // another scope is open inside the one that was asked for scratch memory
+    file_in_use,              // another storage has the file open, here or in another process
 };
 
 // One line of text that says what happened and what to do. Never fails; any thread; constant time.

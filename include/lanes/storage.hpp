@@ -120,6 +120,9 @@ class LANES_API mapping_storage {
 // a later write; where the file system cannot reserve blocks, reserved() says so. Whoever shortens the file while it is
 // mapped makes every touch past its new end a SIGBUS, as with any mapped file.
 //
+// A file is one storage's at a time, in all processes: a lane that opened it a second time would take the other one's fragments
+// for leftovers. (Where the file system knows locks. The name may still be taken over with `replace`.)
+//
 // A new file gets its name in the last step, when it has its size and its room: nobody sees half of one, and whatever goes
 // wrong or is killed before that leaves none. (Only where files without a name are unknown, it is `.lanes-NUMBER` meanwhile.)
 class LANES_API file_storage {
@@ -140,6 +143,8 @@ class LANES_API file_storage {
                                             // A file that was there before is opened to stay, whatever this says: who does
                                             // not want it any more says try_keep(false)
         unsigned permissions = 0600;        // of a new file, less the umask
+        bool exclusive = true;              // whether nobody else may have the file open, in any process. Lanes need that; false
+                                            // is for who shares a file's plain bytes, with others who say false
         options for_lane(std::size_t index) const;
     };
     static constexpr storage_type type = storage_type::file;
@@ -148,7 +153,8 @@ class LANES_API file_storage {
     // For a new file, `bytes` (1 or more) bytes of zero. An existing file that is opened keeps its own size, whatever `bytes`
     // says; it is an error if it is empty (storage_truncated).
     // Errors: size_out_of_range, bad_option (no file name in the path; no such mode; more than 0777), file_not_found (also
-    // the directory of a new file), file_exists, permission_denied (read-only path, somebody else's file), not_a_lane (a
+    // the directory of a new file), file_exists, file_in_use (to be opened, and another storage has it open or a child of fork
+    // still has that one's memory), permission_denied (read-only path, somebody else's file), not_a_lane (a
     // directory, a device), disk_full, out_of_memory (address space), system_failure. Any thread.
     static result<file_storage> try_create(std::uint64_t bytes, const options&) noexcept;
 
@@ -178,7 +184,7 @@ class LANES_API file_storage {
   private:
     file_storage() = default;
     static result<file_storage> open_or_make(std::uint64_t bytes, const options&);
-    static result<file_storage> open(std::filesystem::path);
+    static result<file_storage> open(const options&, std::filesystem::path);
     static result<file_storage> make(std::uint64_t bytes, const options&, const std::filesystem::path&);
     static result<file_storage> make(std::uint64_t bytes, const options&, const std::filesystem::path&, bool unnamed);
 

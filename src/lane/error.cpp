@@ -20,6 +20,7 @@ class category final : public std::error_category {
             case errc::file_exists: return std::errc::file_exists;
             case errc::permission_denied: return std::errc::permission_denied;
             case errc::disk_full: return std::errc::no_space_on_device;
+            case errc::file_in_use: return std::errc::device_or_resource_busy;
             case errc::growth_timeout:
             case errc::gear_timeout: return std::errc::timed_out;
             default: return {value, *this};
@@ -68,6 +69,7 @@ const char* message(errc e) noexcept {
         case errc::system_failure: return "the system refused";
         case errc::contended: return "other threads were faster as often as the number of tries allows";
         case errc::not_innermost: return "a scope inside this one is open and would take the memory with it when it ends";
+        case errc::file_in_use: return "the file is open elsewhere, in this process or another one";
         case errc::end_of_stream: return "the source ended before the lane was filled";
         case errc::wrong_gear: return "the gear does not allow this call, or is being shifted";
         case errc::gear_timeout: return "calls under the old gear, or another shift, went on for longer than the timeout";

@@ -21,14 +21,18 @@ constexpr int most_tries = 16;
 // A new file that is not what its user asked for before its last step. Without that step it leaves nothing behind.
 class unfinished_file {
   public:
-    unfinished_file(const std::filesystem::path& target, unsigned permissions)
-        : target_(target), permissions_(permissions) {}
+    unfinished_file(const std::filesystem::path& target, const file_storage::options& o)
+        : target_(target), permissions_(o.permissions), exclusive_(o.exclusive) {}
     unfinished_file(const unfinished_file&) = delete;
     ~unfinished_file() { drop_name(); }
 
-    int create_unnamed() { return os::create_unnamed(target_.parent_path().c_str(), permissions_, file_); }
+    int create_unnamed() {
+        int e = os::create_unnamed(target_.parent_path().c_str(), permissions_, file_);
+        return e != 0 ? e : os::lock_file(file_.get(), exclusive_);
+    }
     int create_beside() {
-        return with_name_beside([this](const char* name) { return os::create_file(name, permissions_, file_); });
+        int e = with_name_beside([this](const char* name) { return os::create_file(name, permissions_, file_); });
+        return e != 0 ? e : os::lock_file(file_.get(), exclusive_);
     }
 
     // The file gets the target's name. If `over`, what has it now loses it, at the same moment.
@@ -69,6 +73,7 @@ class unfinished_file {
 
     std::filesystem::path target_;
     unsigned permissions_;
+    bool exclusive_;
     os::descriptor file_;
     std::string beside_;  // the name it has meanwhile; empty: none
 };
@@ -126,12 +131,12 @@ result<file_storage> file_storage::try_create(std::uint64_t bytes, const options
 
 result<file_storage> file_storage::open_or_make(std::uint64_t bytes, const options& o) {
     std::filesystem::path where = resolved(o.path);
-    if (o.mode == open_mode::open) return open(where);
+    if (o.mode == open_mode::open) return open(o, where);
     if (o.mode != open_mode::open_or_create) return make(bytes, o, where);
     // Another process may make it, or remove it, between the two.
     result<file_storage> r = errc::file_not_found;
     for (int i = 0; i < most_tries; ++i) {
-        r = open(where);
+        r = open(o, where);
         if (r.error() != errc::file_not_found) break;
         r = make(bytes, o, where);
         if (r.error() != errc::file_exists) break;
@@ -139,12 +144,13 @@ result<file_storage> file_storage::open_or_make(std::uint64_t bytes, const optio
     return r;
 }
 
-result<file_storage> file_storage::open(std::filesystem::path where) {
+result<file_storage> file_storage::open(const options& o, std::filesystem::path where) {
     os::descriptor fd;
     if (int e = os::open_file(where.c_str(), fd); e != 0) return not_opened(e);
     os::file_facts facts;
     if (int e = os::facts_of(fd.get(), facts); e != 0) return refused(e);
     if (!facts.regular) return errc::not_a_lane;
+    if (int e = os::lock_file(fd.get(), o.exclusive); e != 0) return failure{errc::file_in_use, e};
     if (facts.bytes == 0) return errc::storage_truncated;
     if (!is_storage_size(facts.bytes)) return errc::size_out_of_range;
 
@@ -184,7 +190,7 @@ result<file_storage> file_storage::make(std::uint64_t bytes, const options& o, c
         if (e != 0) return e == ENOENT ? failure{errc::file_exists, EEXIST} : not_opened(e);
         if (!facts.regular) return errc::not_a_lane;
     }
-    unfinished_file file(where, o.permissions);
+    unfinished_file file(where, o);
     if (int e = unnamed ? file.create_unnamed() : file.create_beside(); e != 0) return refused(e);
     if (!o.keep) file.drop_name();
 

@@ -6,6 +6,7 @@
 #include <linux/mempolicy.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -110,6 +111,13 @@ int create_file(const char* path, unsigned permissions, descriptor& out) noexcep
 int create_unnamed(const char* directory, unsigned permissions, descriptor& out) noexcept {
     int e = opened(open(directory, O_RDWR | O_CLOEXEC | O_TMPFILE, permissions), out);
     return e == EISDIR ? EOPNOTSUPP : e;  // what a kernel says that knows no such files
+}
+
+int lock_file(int fd, bool exclusive) noexcept {
+    while (flock(fd, (exclusive ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0) {
+        if (errno != EINTR) return errno == EWOULDBLOCK ? EWOULDBLOCK : 0;
+    }
+    return 0;
 }
 
 int name_unnamed(int fd, const char* path) noexcept {

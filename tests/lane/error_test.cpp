@@ -11,7 +11,7 @@ namespace {
 
 using lanes::errc;
 
-constexpr int last = static_cast<int>(errc::not_innermost);
+constexpr int last = static_cast<int>(errc::file_in_use);
 
 TEST(error, every_code_has_a_text_of_its_own) {
     std::set<std::string> texts;

@@ -154,14 +154,25 @@ TEST_F(file_storage_refusals, a_full_disk_is_an_error_when_it_is_made_and_not_a_
 TEST_F(file_storage_refusals, says_so_where_blocks_cannot_be_reserved) {
     EXPECT_EQ(in_child([&] {
         CHILD_REQUIRE(refuse(SYS_fallocate, EOPNOTSUPP));
-        auto s = make(mode::create, true).value();
-        CHILD_REQUIRE(!s.reserved() && s.fresh() && s.size() == bytes);
-        CHILD_REQUIRE(is_zero(s.data(), bytes));
-        fill(s.data(), bytes, 1);
+        {
+            auto s = make(mode::create, true).value();
+            CHILD_REQUIRE(!s.reserved() && s.fresh() && s.size() == bytes);
+            CHILD_REQUIRE(is_zero(s.data(), bytes));
+            fill(s.data(), bytes, 1);
+        }
         CHILD_REQUIRE(holds(make(mode::open, true).value().data(), bytes, 1));
         return 0;
     }), 0);
     EXPECT_EQ(std::filesystem::file_size(path), bytes);
+}
+
+TEST_F(file_storage_refusals, does_without_locks_where_there_are_none) {
+    EXPECT_EQ(in_child([&] {
+        CHILD_REQUIRE(refuse(SYS_flock, ENOLCK));
+        auto s = make(mode::create, true).value();
+        CHILD_REQUIRE(make(mode::open, true));
+        return 0;
+    }), 0);
 }
 
 TEST_F(file_storage_refusals, a_call_that_signals_interrupt_is_made_again_but_not_for_ever) {

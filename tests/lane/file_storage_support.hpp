@@ -25,6 +25,10 @@ struct with_a_directory : ::testing::Test {
     result<file_storage> make(mode how, bool keep, std::uint64_t size = bytes) const {
         return file_storage::try_create(size, {.path = path, .mode = how, .keep = keep});
     }
+    // Together with others.
+    result<file_storage> share(mode how) const {
+        return file_storage::try_create(bytes, {.path = path, .mode = how, .keep = true, .exclusive = false});
+    }
     // A file that is there before: `text` over and over, of a size of its own.
     void write_file(char text, std::size_t size = 6000) const { std::ofstream(path) << std::string(size, text); }
     bool is_file_of(char text, std::size_t size = 6000) const { return contents_of(path) == std::string(size, text); }

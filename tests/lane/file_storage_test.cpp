@@ -1,5 +1,7 @@
 // Storage in a file: which files are made, opened, kept and removed.
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <barrier>
@@ -42,11 +44,49 @@ TEST_F(file_storage_names, kept_contents_are_there_when_it_is_opened_again) {
     EXPECT_TRUE(holds(s.data(), bytes, 1));
 }
 
-TEST_F(file_storage_names, is_shared_by_all_who_open_it) {
-    auto a = make(mode::create, true).value();
-    auto b = make(mode::open, true).value();
+TEST_F(file_storage_names, is_shared_by_all_who_open_it_to_share) {
+    auto a = share(mode::create).value();
+    auto b = share(mode::open).value();
     fill(a.data(), bytes, 2);
     EXPECT_TRUE(holds(b.data(), bytes, 2));
+    EXPECT_EQ(make(mode::open, true).error(), errc::file_in_use);
+}
+
+TEST_F(file_storage_names, is_one_storages_at_a_time) {
+    {
+        auto a = make(mode::create, true).value();
+        for (mode how : {mode::open, mode::open_or_create}) EXPECT_EQ(make(how, true).error(), errc::file_in_use);
+        EXPECT_EQ(share(mode::open).error(), errc::file_in_use);
+        EXPECT_EQ(in_child([&] { return make(mode::open, true).error() == errc::file_in_use ? 0 : 1; }), 0);
+        auto moved = std::move(a);
+        EXPECT_EQ(make(mode::open, true).error(), errc::file_in_use);
+    }
+    auto again = make(mode::open, true).value();
+    EXPECT_EQ(make(mode::open, true).error(), errc::file_in_use);
+}
+
+// Its memory may still have fragments in it.
+TEST_F(file_storage_names, is_in_use_as_long_as_a_child_has_it) {
+    int go[2];
+    ASSERT_EQ(pipe(go), 0);
+    pid_t child = -1;
+    {
+        auto a = make(mode::create, true).value();
+        child = fork();
+        if (child == 0) {
+            char byte;
+            close(go[1]);
+            _exit(read(go[0], &byte, 1) == 0 ? 0 : 1);
+        }
+    }
+    ASSERT_GT(child, 0);
+    EXPECT_EQ(make(mode::open, true).error(), errc::file_in_use);
+    close(go[0]);
+    close(go[1]);
+    int status = -1;
+    EXPECT_EQ(waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+    EXPECT_TRUE(make(mode::open, true));
 }
 
 TEST_F(file_storage_names, create_refuses_a_name_that_is_taken) {
@@ -82,7 +122,7 @@ TEST_F(file_storage_names, open_or_create_by_many_at_once_makes_one_file) {
         for (int i = 0; i < threads; ++i) {
             all.emplace_back([&] {
                 start.arrive_and_wait();
-                auto s = make(mode::open_or_create, true);
+                auto s = share(mode::open_or_create);
                 if (s) (s->fresh() ? fresh : opened).fetch_add(1);
             });
         }
@@ -125,11 +165,11 @@ TEST_F(file_storage_names, a_link_to_a_file_is_followed_and_stays) {
     write_file('x');
     auto link = directory / "link";
     std::filesystem::create_symlink(path, link);
-    auto s = file_storage::try_create(bytes, {.path = link, .mode = mode::replace, .keep = true}).value();
+    auto s = file_storage::try_create(bytes, {.path = link, .mode = mode::replace, .keep = true, .exclusive = false}).value();
     EXPECT_EQ(s.path(), path);
     EXPECT_TRUE(std::filesystem::is_symlink(link));
     EXPECT_EQ(std::filesystem::file_size(path), bytes);
-    auto opened = file_storage::try_create(bytes, {.path = link, .mode = mode::open}).value();
+    auto opened = file_storage::try_create(bytes, {.path = link, .mode = mode::open, .exclusive = false}).value();
     EXPECT_TRUE(opened.try_keep(false));
     EXPECT_TRUE(std::filesystem::is_symlink(link));
     EXPECT_FALSE(std::filesystem::exists(path));
