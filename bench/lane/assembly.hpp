@@ -215,26 +215,17 @@ class stream_assembler {
         if (buffer.length() < needed_) return;
         if (needed_ == header_bytes) {
             std::uint32_t header = 0;
-            copy(buffer, 0, &header, sizeof header);
+            buffer.copy_out(0, std::as_writable_bytes(std::span(&header, 1)));
             needed_ = header_bytes + length_of(&header);
             return;
         }
         u64 first = 0;
         unsigned char last = 0;
-        copy(buffer, header_bytes, &first, sizeof first);
-        copy(buffer, needed_ - 1, &last, 1);
+        buffer.copy_out(header_bytes, std::as_writable_bytes(std::span(&first, 1)));
+        buffer.copy_out(needed_ - 1, std::as_writable_bytes(std::span(&last, 1)));
         done(needed_ - header_bytes, first, last);
         buffer.clear();
         needed_ = header_bytes;
-    }
-
-    static void copy(const lanes::highway_buf& from, u64 offset, void* to, u64 bytes) {
-        iovec parts[2];
-        auto* at = static_cast<char*>(to);
-        for (const iovec& part : std::span(parts, from.fill_iovecs(parts, offset, bytes).iovecs)) {
-            std::memcpy(at, part.iov_base, part.iov_len);
-            at += part.iov_len;
-        }
     }
 
     std::optional<lanes::highway_buf> buffer_;

@@ -40,7 +40,7 @@ int main() {
 
     // Opened again, perhaps by another process: what was in use is one fragment, and tokens of then name its parts.
     {
-        lanes::file_lane journal(1, {.path = path, .mode = lanes::file_storage::open_mode::open});
+        lanes::file_lane journal(lanes::file_storage::open(path));
         lanes::fragment contents = journal.contents();
         std::cout << "reopened: " << journal.trace() << '\n';
         expect(journal.capacity() == 1 << 16 && contents.size() == 64, "the file keeps its own capacity");

@@ -31,7 +31,7 @@ concept storable = std::is_trivially_copyable_v<T>;
 
 // Reads and writes of a range of bytes, in three forms: throwing (checked), try_ (checked), unchecked_. Offsets and sizes are bytes.
 //
-// Checked calls ask first whether the bytes may be used (a load and a compare) and whether the range is inside; their
+// Checked calls ask first whether the bytes may be used (a virtual call that loads and compares) and whether the range is inside; their
 // errors are those of fragment::check() and out_of_bounds. Unchecked ones must be inside. None of them orders one thread's access to the
 // bytes against another's. `Self` has data(), size() and check().
 template <class Self>
@@ -159,8 +159,8 @@ class fragment : public byte_access<fragment> {
     bool empty() const noexcept { return data_ == nullptr; }
     explicit operator bool() const noexcept { return data_ != nullptr; }
 
-    // Whether the bytes may be used: errc{} if so; not_initialised, wrong_cycle, lane_closed or lane_disposed if not. A load and
-    // a compare or two.
+    // Whether the bytes may be used: errc{} if so; not_initialised, wrong_cycle, lane_closed or lane_disposed if not. A virtual call,
+    // a load and a compare or two.
     errc check() const noexcept {
         if (core_ != nullptr) return core_->access(stamp());
         return data_ != nullptr ? errc{} : errc::not_initialised;

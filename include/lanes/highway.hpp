@@ -68,7 +68,8 @@ class LANES_API highway {
     storage_type type() const noexcept;
     const highway_options& options() const noexcept;   // of an empty highway: the defaults
 
-    // When something was last allocated from any lane, to about 4 ms; the clock's epoch if nothing ever was. O(lanes).
+    // When something was last allocated from any lane, to about 4 ms; the clock's epoch if nothing ever was. A lane notes the time
+    // once for what ends in the same 4 KiB of it, so small allocations that come slowly look older. O(lanes).
     std::chrono::steady_clock::time_point last_allocation() const noexcept;
 
     // A lane by its index; disposed ones, too. Error: no_such_lane.

@@ -158,6 +158,10 @@ class LANES_API file_storage {
     // directory, a device), disk_full, out_of_memory (address space), system_failure. Any thread.
     static result<file_storage> try_create(std::uint64_t bytes, const options&) noexcept;
 
+    // A file that is there, of the size that it has, to stay: try_create with open_mode::open.
+    static result<file_storage> try_open(const std::filesystem::path&) noexcept;
+    static file_storage open(const std::filesystem::path& path) { return try_open(path).value(); }
+
     file_storage(file_storage&&) noexcept;
     file_storage& operator=(file_storage&&) noexcept;
     ~file_storage();
@@ -184,7 +188,7 @@ class LANES_API file_storage {
   private:
     file_storage() = default;
     static result<file_storage> open_or_make(std::uint64_t bytes, const options&);
-    static result<file_storage> open(const options&, std::filesystem::path);
+    static result<file_storage> open_existing(const options&, std::filesystem::path);
     static result<file_storage> make(std::uint64_t bytes, const options&, const std::filesystem::path&);
     static result<file_storage> make(std::uint64_t bytes, const options&, const std::filesystem::path&, bool unnamed);
 
@@ -224,6 +228,7 @@ class LANES_API memfd_storage {
     // memory), storage_truncated (empty, or not sealed where it has to be), permission_denied (the descriptor or a seal
     // forbids to write), out_of_memory, system_failure. Any thread.
     static result<memfd_storage> try_open(int descriptor, size_promise = size_promise::sealed) noexcept;
+    static memfd_storage open(int descriptor, size_promise promise = size_promise::sealed) { return try_open(descriptor, promise).value(); }
 
     memfd_storage(memfd_storage&&) noexcept;
     memfd_storage& operator=(memfd_storage&&) noexcept;

@@ -213,6 +213,11 @@ class LANES_API highway_buf final : public checked_streambuf {
     void consume(std::uint64_t bytes) { try_consume(bytes).value(); }
     result<void> try_consume(std::uint64_t bytes) noexcept;
 
+    // Copies the bytes [offset, offset + to.size()) out and moves no position: to look at a header that may lie across tiles.
+    // Errors: out_of_bounds, those of fragment::check(). O(tiles before the offset at worst; the first one at once).
+    void copy_out(std::uint64_t offset, std::span<std::byte> to) const { try_copy_out(offset, to).value(); }
+    result<void> try_copy_out(std::uint64_t offset, std::span<std::byte> to) const noexcept;
+
     // The contents as fragments, in order, each cut to what it holds; they belong to the caller, and the buffer is
     // empty. Errors: out_of_memory; the buffer is as before then. (The first one's data is not at the start of a tile,
     // and so not aligned, if its front was consumed.) O(tiles).

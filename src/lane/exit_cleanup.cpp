@@ -1,5 +1,6 @@
 // Highways that are still there when the process exits are disposed.
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <mutex>
 #include <vector>
@@ -18,10 +19,13 @@ struct exit_list {
         static exit_list* the = [] {
             auto* made = new exit_list;
             std::atexit([] { instance().dispose_all(); });
+            existing.store(made, std::memory_order_release);
             return made;
         }();
         return *the;
     }
+    // Null as long as no highway was ever listed.
+    static inline std::atomic<exit_list*> existing{nullptr};
 
     void dispose_all() {
         std::lock_guard hold(mutex);
@@ -39,9 +43,10 @@ void dispose_at_exit(highway_core* core) {
 }
 
 void forget_at_exit(highway_core* core) noexcept {
-    exit_list& list = exit_list::instance();
-    std::lock_guard hold(list.mutex);
-    std::erase(list.highways, core);
+    exit_list* list = exit_list::existing.load(std::memory_order_acquire);
+    if (list == nullptr) return;
+    std::lock_guard hold(list->mutex);
+    std::erase(list->highways, core);
 }
 
 }  // namespace lanes::detail

@@ -129,14 +129,22 @@ result<file_storage> file_storage::try_create(std::uint64_t bytes, const options
     }
 }
 
+result<file_storage> file_storage::try_open(const std::filesystem::path& path) noexcept {
+    try {
+        return try_create(1, {.path = path, .mode = open_mode::open});
+    } catch (const std::exception&) {
+        return errc::out_of_memory;  // the path was copied
+    }
+}
+
 result<file_storage> file_storage::open_or_make(std::uint64_t bytes, const options& o) {
     std::filesystem::path where = resolved(o.path);
-    if (o.mode == open_mode::open) return open(o, where);
+    if (o.mode == open_mode::open) return open_existing(o, where);
     if (o.mode != open_mode::open_or_create) return make(bytes, o, where);
     // Another process may make it, or remove it, between the two.
     result<file_storage> r = errc::file_not_found;
     for (int i = 0; i < most_tries; ++i) {
-        r = open(o, where);
+        r = open_existing(o, where);
         if (r.error() != errc::file_not_found) break;
         r = make(bytes, o, where);
         if (r.error() != errc::file_exists) break;
@@ -144,7 +152,7 @@ result<file_storage> file_storage::open_or_make(std::uint64_t bytes, const optio
     return r;
 }
 
-result<file_storage> file_storage::open(const options& o, std::filesystem::path where) {
+result<file_storage> file_storage::open_existing(const options& o, std::filesystem::path where) {
     os::descriptor fd;
     if (int e = os::open_file(where.c_str(), fd); e != 0) return not_opened(e);
     os::file_facts facts;

@@ -133,6 +133,16 @@ result<void> highway_core::grow(std::uint64_t bytes, std::uint64_t alignment, st
     if (disposed()) return errc::highway_disposed;
     if (changes_.load(std::memory_order_acquire) != seen) return {};   // somebody else made one meanwhile
 
+    // A lane's first byte is aligned to a granule at least.
+    std::uint64_t least = bytes + (alignment > granule ? alignment : 0);
+    auto refused = [&](errc e) {
+        if (e == errc::max_lanes_reached) return refuse(e, options_.on_max_lanes, why);
+        if (e == errc::max_bytes_reached) return refuse(e, options_.on_max_bytes, why);
+        return e;
+    };
+    // Before the callbacks: who waits for room asks again and again.
+    if (errc e = limit_reached(least); e != errc{}) return refused(e);
+
     result<std::size_t> index = new_index();
     if (!index) return index.error();
     std::uint64_t capacity = 0;
@@ -146,12 +156,16 @@ result<void> highway_core::grow(std::uint64_t bytes, std::uint64_t alignment, st
         }
     }
     if (capacity == 0) capacity = options_.default_lane_capacity;
-    // A lane's first byte is aligned to a granule at least.
-    std::uint64_t least = bytes + (alignment > granule ? alignment : 0);
     result<void> added = add_lane(std::min(std::max(capacity, least), highway_limits::max_lane_capacity), least, *index);
-    if (added.error() == errc::max_lanes_reached) return refuse(errc::max_lanes_reached, options_.on_max_lanes, why);
-    if (added.error() == errc::max_bytes_reached) return refuse(errc::max_bytes_reached, options_.on_max_bytes, why);
+    if (errc e = refused(added.error()); e != added.error()) return e;
     return added;
+}
+
+errc highway_core::limit_reached(std::uint64_t least) const noexcept {
+    if (totals_->not_disposed.load(std::memory_order_relaxed) >= options_.max_lanes) return errc::max_lanes_reached;
+    std::uint64_t held = totals_->bytes_held.load(std::memory_order_relaxed);
+    bool fits = held <= options_.max_bytes && least <= options_.max_bytes - held;
+    return fits ? errc{} : errc::max_bytes_reached;
 }
 
 result<std::uint64_t> highway_core::promise(std::uint64_t capacity, std::uint64_t least) noexcept {

@@ -82,6 +82,8 @@ class highway_core {
     bool lap(std::size_t first, std::size_t lanes, std::uint64_t bytes, std::uint64_t alignment, unsigned tries, fragment::parts& got) noexcept;
     // Adds a lane on which so much fits, unless the table has more than `seen` changes by the time it is our turn.
     result<void> grow(std::uint64_t bytes, std::uint64_t alignment, std::uint64_t seen, refusal&) noexcept;
+    // Which limit forbids one lane more, of so many bytes at least; errc{} if none does now.
+    errc limit_reached(std::uint64_t least) const noexcept;
     // Makes the lane with that index, of `capacity` bytes or of what max_bytes leaves, but not of fewer than `least`.
     result<void> add_lane(std::uint64_t capacity, std::uint64_t least, std::size_t index) noexcept;
     result<std::uint64_t> promise(std::uint64_t capacity, std::uint64_t least) noexcept;

@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <istream>
-#include <sstream>
 
 #include "lane/shared_core.hpp"
+#include "lane/trace.hpp"
 
 namespace lanes {
 
@@ -107,17 +107,7 @@ result<std::uint64_t> lane_ref::try_fill_from(int descriptor, std::uint64_t byte
     });
 }
 
-std::string lane_ref::trace() const {
-    if (core_ == nullptr) return "empty lane";
-    std::ostringstream out;
-    out << name_of(type()) << " lane of " << capacity() << " bytes: ";
-    if (disposed()) {
-        out << "disposed";
-    } else {
-        out << "offset " << offset() << ", live " << live() << ", cycle " << cycle() << (closed() ? ", closed" : "");
-    }
-    return out.str();
-}
+std::string lane_ref::trace() const { return core_ != nullptr ? detail::trace_of(*this, "") : "empty lane"; }
 
 result<fragment_token> lane_ref::try_send(fragment f) noexcept {
     if (core_ == nullptr) return errc::not_initialised;

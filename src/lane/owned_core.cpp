@@ -7,8 +7,9 @@ lane_core::~lane_core() = default;
 storage_holder::~storage_holder() = default;
 
 owned_core::owned_core(std::byte* data, std::uint64_t capacity, storage_type type) noexcept
-    : end_(reinterpret_cast<std::uintptr_t>(data) + capacity), capacity_(capacity), data_(reinterpret_cast<std::uintptr_t>(data)), type_(type), cursor_(data_) {
+    : type_(type), end_(reinterpret_cast<std::uintptr_t>(data) + capacity), capacity_(capacity), data_(reinterpret_cast<std::uintptr_t>(data)), cursor_(data_) {
     adopt();
+    note_access();
 }
 
 errc owned_core::why_not(std::uint64_t bytes, std::uint64_t alignment) const noexcept {
@@ -41,7 +42,12 @@ errc owned_core::release_orphan() noexcept {
     return errc::wrong_cycle;
 }
 
-errc owned_core::access(fragment_stamp stamp) const noexcept {
+void owned_core::note_access() noexcept {
+    if (flags_.load(std::memory_order_relaxed) == 0) usable_with(stamp());
+    else usable_with_none();
+}
+
+errc owned_core::why_no_access(fragment_stamp stamp) const noexcept {
     if (stamp != forced_.load(std::memory_order_relaxed)) return errc::wrong_cycle;
     std::uint8_t flags = flags_.load(std::memory_order_relaxed);
     if (flags == 0) return errc{};
@@ -76,6 +82,7 @@ result<std::uint64_t> owned_core::force_reset() noexcept {
     expect_orphans();
     std::uint64_t remote = remote_.exchange(next * one_forced, std::memory_order_acq_rel);
     forced_.store(next, std::memory_order_relaxed);
+    note_access();
     std::uint64_t orphans = live_.load(std::memory_order_relaxed) - released(remote);
     count_orphans(orphans);
     cursor_.store(data_, std::memory_order_relaxed);
@@ -87,6 +94,7 @@ result<std::uint64_t> owned_core::force_reset() noexcept {
 void owned_core::dispose() noexcept {
     if (disposed()) return;
     flags_.store(closed_flag | disposed_flag, std::memory_order_relaxed);
+    note_access();
     end_ = data_;
     owner_.store(0, std::memory_order_relaxed);   // from here on every release is the atomic one
     std::uint64_t live = live_.load(std::memory_order_relaxed);
@@ -97,6 +105,7 @@ void owned_core::dispose() noexcept {
 void owned_core::set_closed(bool closed) noexcept {
     if (disposed()) return;
     flags_.store(closed ? closed_flag : 0, std::memory_order_relaxed);
+    note_access();
     end_ = closed ? data_ : data_ + capacity_;
 }
 

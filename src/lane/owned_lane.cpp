@@ -2,7 +2,8 @@
 #include "lanes/owned_lane.hpp"
 
 #include <new>
-#include <sstream>
+
+#include "lane/trace.hpp"
 
 namespace lanes {
 
@@ -82,17 +83,7 @@ std::span<std::byte> owned_lane::bytes() const noexcept {
     return {core_->data(), core_->capacity()};
 }
 
-std::string owned_lane::trace() const {
-    if (core_ == nullptr) return "empty lane";
-    std::ostringstream out;
-    out << "thread-owned " << name_of(type()) << " lane of " << capacity() << " bytes: ";
-    if (disposed()) {
-        out << "disposed";
-    } else {
-        out << "offset " << offset() << ", live " << live() << ", cycle " << cycle() << (closed() ? ", closed" : "");
-    }
-    return out.str();
-}
+std::string owned_lane::trace() const { return core_ != nullptr ? detail::trace_of(*this, "thread-owned ") : "empty lane"; }
 
 result<detail::owned_core*> detail::make_owned_core(std::unique_ptr<storage_holder> storage, std::byte* data, std::uint64_t size,
                                                     storage_type type) noexcept {

@@ -19,6 +19,7 @@ struct registry {
     std::mutex forcing;
     std::mutex mutex;
     std::vector<shared_core*> cores;   // those between processes
+    std::mutex noting;                 // whoever notes last has seen what the others did. Taken after both
 
     static registry& instance() {
         static registry* the = [] {
@@ -34,8 +35,10 @@ struct registry {
     void lock() {
         forcing.lock();
         mutex.lock();
+        noting.lock();
     }
     void unlock() {
+        noting.unlock();
         mutex.unlock();
         forcing.unlock();
     }
@@ -56,6 +59,7 @@ shared_core::shared_core(std::unique_ptr<storage_holder> storage, const lane_geo
                          lane_state* between)
     : state_(between != nullptr ? between : &local_), geometry_(geometry), storage_(std::move(storage)), type_(type) {
     if (between_processes()) registry::instance().add(this);
+    else usable_with(0);
 }
 
 shared_core::~shared_core() = default;
@@ -125,7 +129,15 @@ result<std::uint8_t> shared_core::count_locally() noexcept {
     return now.forced();
 }
 
-errc shared_core::access(fragment_stamp stamp) const noexcept {
+void shared_core::note_access() noexcept {
+    if (between_processes()) return;
+    std::lock_guard hold(registry::instance().noting);
+    lane_word now = local_.load();
+    if (now.closed() || now.disposed()) usable_with_none();
+    else usable_with(now.forced());
+}
+
+errc shared_core::why_no_access(fragment_stamp stamp) const noexcept {
     lane_word local = local_.load(), now = local;
     if (local.forced() != static_cast<std::uint8_t>(stamp)) return errc::wrong_cycle;
     if (between_processes()) {
@@ -141,6 +153,7 @@ result<void> shared_core::set_closed(bool closed) noexcept {
     std::uint64_t bit = lane_word::closed_bit;
     return with_state(result<void>(errc::lane_disposed), [&](lane_state& state) {
         state.change_flags(closed ? bit : 0, closed ? 0 : bit);
+        note_access();
         return result<void>();
     });
 }
@@ -148,6 +161,7 @@ result<void> shared_core::set_closed(bool closed) noexcept {
 void shared_core::dispose() noexcept {
     lane_word before = local_.change_flags(lane_word::disposed_bit | lane_word::closed_bit, 0);
     if (before.disposed()) return;
+    note_access();
     if (totals_ != nullptr) totals_->not_disposed.fetch_sub(1, std::memory_order_relaxed);
     if (before.live() == 0) release_storage_reference();
 }
@@ -181,6 +195,7 @@ result<std::uint64_t> shared_core::force_reset(bool close) noexcept {
         }
     } while (!local_.swap(now, now.forced_empty().with(flags)));
     if (now.live() == 0) local_.count_begun();
+    note_access();
     count_orphans(now.live());
     return now.live();
 }

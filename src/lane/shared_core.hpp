@@ -39,7 +39,6 @@ class shared_core final : public lane_core {
     // would each copy it.
     errc allocate(std::uint64_t bytes, std::uint64_t alignment, unsigned tries, fragment::parts& got) noexcept;
     errc release(fragment_stamp) noexcept override;
-    errc access(fragment_stamp) const noexcept override;
     storage_type type() const noexcept override { return type_; }
 
     result<void> set_closed(bool closed) noexcept;
@@ -100,7 +99,10 @@ class shared_core final : public lane_core {
     };
 
   private:
+    errc why_no_access(fragment_stamp) const noexcept override;
     void storage_unused() noexcept override;
+    // After each change of flags or forced resets; not between processes, where others change them.
+    void note_access() noexcept;
 
     // One more or one less in the count that keeps the storage. Gives the forced resets of this process's word.
     result<std::uint8_t> count_locally() noexcept;

@@ -32,14 +32,14 @@ class slot_core final : public detail::lane_core {
         }
         return errc{};
     }
-    errc access(detail::fragment_stamp) const noexcept override { return errc{}; }
     storage_type type() const noexcept override { return storage_type::slot; }
 
   private:
     static constexpr std::uint64_t most_bytes = std::uint64_t{1} << 46;   // as a lane's capacity
 
-    explicit slot_core(std::uint64_t align) noexcept : align_(align) {}
+    explicit slot_core(std::uint64_t align) noexcept : align_(align) { usable_with(0); }
     ~slot_core() override = default;
+    errc why_no_access(detail::fragment_stamp) const noexcept override { return errc{}; }
     void storage_unused() noexcept override {}
 
     const std::uint64_t align_;

@@ -401,6 +401,18 @@ result<void> collect_pieces(std::uint64_t length, std::uint64_t offset, std::uin
 
 }  // namespace
 
+result<void> highway_buf::try_copy_out(std::uint64_t offset, std::span<std::byte> to) const noexcept {
+    std::size_t hint = first_;
+    auto piece_at = [&](std::uint64_t from, std::uint64_t end) {
+        return usable(consumed_ + from, consumed_ + end, hint);
+    };
+    return each_piece(length_, offset, to.size(), piece_at, [&](iovec from) {
+        std::memcpy(to.data(), from.iov_base, from.iov_len);
+        to = to.subspan(from.iov_len);
+        return true;
+    });
+}
+
 result<std::vector<iovec>> highway_buf::try_iovecs(std::uint64_t offset, std::uint64_t bytes) const noexcept {
     std::vector<iovec> all;
     std::size_t hint = first_;

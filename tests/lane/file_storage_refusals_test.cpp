@@ -64,18 +64,20 @@ TEST_F(file_storage_refusals, respects_what_belongs_to_somebody_else) {
     ASSERT_EQ(chmod(path.c_str(), 0444), 0);
     ASSERT_EQ(chmod(directory.path().c_str(), 0555), 0);
     EXPECT_EQ(in_child([&] {
-        CHILD_REQUIRE(become_nobody());
-        for (mode how : {mode::open, mode::replace, mode::open_or_create}) {
-            for (bool keep : {false, true}) CHILD_REQUIRE(make(how, keep).error() == errc::permission_denied);
-        }
-        for (mode how : {mode::create, mode::replace, mode::open_or_create}) {
-            for (bool keep : {false, true}) {
-                auto none = file_storage::try_create(bytes, {.path = directory / "new", .mode = how, .keep = keep});
-                CHILD_REQUIRE(none.error() == errc::permission_denied && none.system_error() == EACCES);
-            }
-        }
-        return 0;
-    }), 0);
+                  CHILD_REQUIRE(become_nobody());
+                  for (mode how : {mode::open, mode::replace, mode::open_or_create}) {
+                      for (bool keep : {false, true}) CHILD_REQUIRE(make(how, keep).error() == errc::permission_denied);
+                  }
+                  for (mode how : {mode::create, mode::replace, mode::open_or_create}) {
+                      for (bool keep : {false, true}) {
+                          auto none =
+                              file_storage::try_create(bytes, {.path = directory / "new", .mode = how, .keep = keep});
+                          CHILD_REQUIRE(none.error() == errc::permission_denied && none.system_error() == EACCES);
+                      }
+                  }
+                  return 0;
+              }),
+              0);
     EXPECT_TRUE(is_file_of('x'));
     EXPECT_EQ(directory.files(), 1u);
 }
@@ -85,27 +87,31 @@ TEST_F(file_storage_refusals, a_name_that_may_not_be_removed_stays_and_says_so) 
     ASSERT_EQ(chmod(path.c_str(), 0666), 0);
     ASSERT_EQ(chmod(directory.path().c_str(), 0555), 0);
     EXPECT_EQ(in_child([&] {
-        CHILD_REQUIRE(become_nobody());
-        auto s = make(mode::open, true).value();
-        CHILD_REQUIRE(s.try_keep(false).error() == errc::permission_denied);
-        CHILD_REQUIRE(s.keeps());
-        return 0;
-    }), 0);
+                  CHILD_REQUIRE(become_nobody());
+                  auto s = make(mode::open, true).value();
+                  CHILD_REQUIRE(s.try_keep(false).error() == errc::permission_denied);
+                  CHILD_REQUIRE(s.keeps());
+                  return 0;
+              }),
+              0);
     EXPECT_TRUE(is_file_of('x'));
 }
 
 TEST_F(file_storage_refusals, a_limit_of_file_sizes_is_a_full_disk_and_no_signal) {
     write_file('x');
-    EXPECT_EQ(in_child([&] {
-        rlimit limit{8192, 8192};
-        CHILD_REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-        for (bool keep : {false, true}) {
-            CHILD_REQUIRE(make(mode::replace, keep).error() == errc::disk_full);
-            CHILD_REQUIRE(file_storage::try_create(bytes, {.path = directory / "new", .keep = keep}).error() == errc::disk_full);
-        }
-        CHILD_REQUIRE(make(mode::open, true));
-        return 0;
-    }), 0);
+    EXPECT_EQ(
+        in_child([&] {
+            rlimit limit{8192, 8192};
+            CHILD_REQUIRE(setrlimit(RLIMIT_FSIZE, &limit) == 0);
+            for (bool keep : {false, true}) {
+                CHILD_REQUIRE(make(mode::replace, keep).error() == errc::disk_full);
+                CHILD_REQUIRE(file_storage::try_create(bytes, {.path = directory / "new", .keep = keep}).error() ==
+                              errc::disk_full);
+            }
+            CHILD_REQUIRE(make(mode::open, true));
+            return 0;
+        }),
+        0);
     EXPECT_TRUE(is_file_of('x')) << "a failed replace leaves what it would have replaced";
     EXPECT_EQ(directory.files(), 1u);
 }
@@ -113,10 +119,11 @@ TEST_F(file_storage_refusals, a_limit_of_file_sizes_is_a_full_disk_and_no_signal
 TEST_F(file_storage_refusals, a_full_disk_is_an_error_when_it_is_made_and_not_a_signal_later) {
     // The kernel's word for it, wherever the test runs.
     EXPECT_EQ(in_child([&] {
-        CHILD_REQUIRE(refuse(SYS_fallocate, ENOSPC));
-        for (bool keep : {false, true}) CHILD_REQUIRE(make(mode::create, keep).error() == errc::disk_full);
-        return 0;
-    }), 0);
+                  CHILD_REQUIRE(refuse(SYS_fallocate, ENOSPC));
+                  for (bool keep : {false, true}) CHILD_REQUIRE(make(mode::create, keep).error() == errc::disk_full);
+                  return 0;
+              }),
+              0);
     EXPECT_TRUE(directory.empty());
 
     // And a disk that is full, where the test may make one.
@@ -134,7 +141,8 @@ TEST_F(file_storage_refusals, a_full_disk_is_an_error_when_it_is_made_and_not_a_
             std::memset(most.data(), 1, most.size());
 
             // A file with holes for which there is no room.
-            CHILD_REQUIRE(close(open(beside.c_str(), O_CREAT | O_WRONLY, 0600)) == 0 && truncate(beside.c_str(), 400 << 10) == 0);
+            CHILD_REQUIRE(close(open(beside.c_str(), O_CREAT | O_WRONLY, 0600)) == 0 &&
+                          truncate(beside.c_str(), 400 << 10) == 0);
             CHILD_REQUIRE(file_storage::try_create(1, {.path = beside, .mode = mode::open}).error() == errc::disk_full);
             CHILD_REQUIRE(std::filesystem::exists(beside));
         }
@@ -142,7 +150,8 @@ TEST_F(file_storage_refusals, a_full_disk_is_an_error_when_it_is_made_and_not_a_
         // And one that nobody may write to.
         CHILD_REQUIRE(mount("none", directory.path().c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr) == 0);
         for (mode how : {mode::create, mode::replace, mode::open, mode::open_or_create}) {
-            auto none = file_storage::try_create(1, {.path = how == mode::create ? directory / "new" : beside, .mode = how});
+            auto none =
+                file_storage::try_create(1, {.path = how == mode::create ? directory / "new" : beside, .mode = how});
             CHILD_REQUIRE(none.error() == errc::permission_denied && none.system_error() == EROFS);
         }
         return 0;
@@ -153,35 +162,38 @@ TEST_F(file_storage_refusals, a_full_disk_is_an_error_when_it_is_made_and_not_a_
 
 TEST_F(file_storage_refusals, says_so_where_blocks_cannot_be_reserved) {
     EXPECT_EQ(in_child([&] {
-        CHILD_REQUIRE(refuse(SYS_fallocate, EOPNOTSUPP));
-        {
-            auto s = make(mode::create, true).value();
-            CHILD_REQUIRE(!s.reserved() && s.fresh() && s.size() == bytes);
-            CHILD_REQUIRE(is_zero(s.data(), bytes));
-            fill(s.data(), bytes, 1);
-        }
-        CHILD_REQUIRE(holds(make(mode::open, true).value().data(), bytes, 1));
-        return 0;
-    }), 0);
+                  CHILD_REQUIRE(refuse(SYS_fallocate, EOPNOTSUPP));
+                  {
+                      auto s = make(mode::create, true).value();
+                      CHILD_REQUIRE(!s.reserved() && s.fresh() && s.size() == bytes);
+                      CHILD_REQUIRE(is_zero(s.data(), bytes));
+                      fill(s.data(), bytes, 1);
+                  }
+                  CHILD_REQUIRE(holds(make(mode::open, true).value().data(), bytes, 1));
+                  return 0;
+              }),
+              0);
     EXPECT_EQ(std::filesystem::file_size(path), bytes);
 }
 
 TEST_F(file_storage_refusals, does_without_locks_where_there_are_none) {
     EXPECT_EQ(in_child([&] {
-        CHILD_REQUIRE(refuse(SYS_flock, ENOLCK));
-        auto s = make(mode::create, true).value();
-        CHILD_REQUIRE(make(mode::open, true));
-        return 0;
-    }), 0);
+                  CHILD_REQUIRE(refuse(SYS_flock, ENOLCK));
+                  auto s = make(mode::create, true).value();
+                  CHILD_REQUIRE(make(mode::open, true));
+                  return 0;
+              }),
+              0);
 }
 
 TEST_F(file_storage_refusals, a_call_that_signals_interrupt_is_made_again_but_not_for_ever) {
     EXPECT_EQ(in_child([&] {
-        CHILD_REQUIRE(refuse(SYS_fallocate, EINTR));
-        auto none = make(mode::create, true);
-        CHILD_REQUIRE(none.error() == errc::system_failure && none.system_error() == EINTR);
-        return 0;
-    }), 0);
+                  CHILD_REQUIRE(refuse(SYS_fallocate, EINTR));
+                  auto none = make(mode::create, true);
+                  CHILD_REQUIRE(none.error() == errc::system_failure && none.system_error() == EINTR);
+                  return 0;
+              }),
+              0);
     EXPECT_TRUE(directory.empty());
 }
 
@@ -206,25 +218,29 @@ TEST_F(file_storage_refusals, keeps_its_promises_without_unnamed_files) {
         return 0;
     };
     EXPECT_EQ(in_child([&] {
-        CHILD_REQUIRE(refuse(SYS_openat, EOPNOTSUPP, 2, O_TMPFILE));
-        return all_of_it();
-    }), 0);
+                  CHILD_REQUIRE(refuse(SYS_openat, EOPNOTSUPP, 2, O_TMPFILE));
+                  return all_of_it();
+              }),
+              0);
     EXPECT_EQ(in_child([&] {
-        CHILD_REQUIRE(refuse(SYS_linkat, EPERM));
-        return all_of_it();
-    }), 0);
-    EXPECT_EQ(in_child([&] {   // nor a rename that replaces nothing
-        CHILD_REQUIRE(refuse(SYS_openat, EOPNOTSUPP, 2, O_TMPFILE));
-        CHILD_REQUIRE(refuse(SYS_renameat2, EINVAL));
-        return all_of_it();
-    }), 0);
-    EXPECT_EQ(in_child([&] {   // and a failure leaves nothing there either
-        CHILD_REQUIRE(refuse(SYS_openat, EOPNOTSUPP, 2, O_TMPFILE));
-        CHILD_REQUIRE(refuse(SYS_fallocate, ENOSPC));
-        for (bool keep : {false, true}) CHILD_REQUIRE(make(mode::create, keep).error() == errc::disk_full);
-        CHILD_REQUIRE(directory.empty());
-        return 0;
-    }), 0);
+                  CHILD_REQUIRE(refuse(SYS_linkat, EPERM));
+                  return all_of_it();
+              }),
+              0);
+    EXPECT_EQ(in_child([&] {  // nor a rename that replaces nothing
+                  CHILD_REQUIRE(refuse(SYS_openat, EOPNOTSUPP, 2, O_TMPFILE));
+                  CHILD_REQUIRE(refuse(SYS_renameat2, EINVAL));
+                  return all_of_it();
+              }),
+              0);
+    EXPECT_EQ(in_child([&] {  // and a failure leaves nothing there either
+                  CHILD_REQUIRE(refuse(SYS_openat, EOPNOTSUPP, 2, O_TMPFILE));
+                  CHILD_REQUIRE(refuse(SYS_fallocate, ENOSPC));
+                  for (bool keep : {false, true}) CHILD_REQUIRE(make(mode::create, keep).error() == errc::disk_full);
+                  CHILD_REQUIRE(directory.empty());
+                  return 0;
+              }),
+              0);
 }
 
 }  // namespace

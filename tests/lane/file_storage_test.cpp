@@ -44,6 +44,16 @@ TEST_F(file_storage_names, kept_contents_are_there_when_it_is_opened_again) {
     EXPECT_TRUE(holds(s.data(), bytes, 1));
 }
 
+TEST_F(file_storage_names, is_opened_as_it_is_by_its_path_alone) {
+    EXPECT_EQ(file_storage::try_open(path).error(), errc::file_not_found);
+    EXPECT_THROW(file_storage::open(path), error);
+    write_file('x');
+    auto s = file_storage::open(path);
+    EXPECT_EQ(s.size(), 6000u);
+    EXPECT_TRUE(s.keeps() && !s.fresh());
+    EXPECT_EQ(static_cast<char>(s.data()[5999]), 'x');
+}
+
 TEST_F(file_storage_names, is_shared_by_all_who_open_it_to_share) {
     auto a = share(mode::create).value();
     auto b = share(mode::open).value();
@@ -165,7 +175,8 @@ TEST_F(file_storage_names, a_link_to_a_file_is_followed_and_stays) {
     write_file('x');
     auto link = directory / "link";
     std::filesystem::create_symlink(path, link);
-    auto s = file_storage::try_create(bytes, {.path = link, .mode = mode::replace, .keep = true, .exclusive = false}).value();
+    auto s = file_storage::try_create(bytes, {.path = link, .mode = mode::replace, .keep = true, .exclusive = false})
+                 .value();
     EXPECT_EQ(s.path(), path);
     EXPECT_TRUE(std::filesystem::is_symlink(link));
     EXPECT_EQ(std::filesystem::file_size(path), bytes);
@@ -177,30 +188,34 @@ TEST_F(file_storage_names, a_link_to_a_file_is_followed_and_stays) {
 
 TEST_F(file_storage_names, a_relative_path_means_the_same_file_in_any_directory) {
     EXPECT_EQ(in_child([&] {
-        CHILD_REQUIRE(chdir(directory.path().c_str()) == 0);
-        auto s = file_storage::try_create(bytes, {.path = "relative", .keep = true}).value();
-        auto temporary = file_storage::try_create(bytes, {.path = "./second"}).value();
-        CHILD_REQUIRE(chdir("/") == 0);
-        CHILD_REQUIRE(s.path() == directory / "relative");
-        CHILD_REQUIRE(s.try_sync(0, bytes));
-        CHILD_REQUIRE(s.try_keep(false));
-        CHILD_REQUIRE(directory.empty());
-        CHILD_REQUIRE(temporary.try_keep(true));
-        CHILD_REQUIRE(std::filesystem::exists(directory / "second"));
-        return 0;
-    }), 0);
+                  CHILD_REQUIRE(chdir(directory.path().c_str()) == 0);
+                  auto s = file_storage::try_create(bytes, {.path = "relative", .keep = true}).value();
+                  auto temporary = file_storage::try_create(bytes, {.path = "./second"}).value();
+                  CHILD_REQUIRE(chdir("/") == 0);
+                  CHILD_REQUIRE(s.path() == directory / "relative");
+                  CHILD_REQUIRE(s.try_sync(0, bytes));
+                  CHILD_REQUIRE(s.try_keep(false));
+                  CHILD_REQUIRE(directory.empty());
+                  CHILD_REQUIRE(temporary.try_keep(true));
+                  CHILD_REQUIRE(std::filesystem::exists(directory / "second"));
+                  return 0;
+              }),
+              0);
 }
 
 TEST_F(file_storage_names, permissions_are_those_of_the_options_less_the_umask) {
     EXPECT_EQ(in_child([&] {
-        umask(027);
-        struct stat file;
-        for (mode how : {mode::create, mode::replace}) {
-            auto s = file_storage::try_create(bytes, {.path = path, .mode = how, .keep = true, .permissions = 0666}).value();
-            CHILD_REQUIRE(stat(path.c_str(), &file) == 0 && (file.st_mode & 07777) == 0640);
-        }
-        return 0;
-    }), 0);
+                  umask(027);
+                  struct stat file;
+                  for (mode how : {mode::create, mode::replace}) {
+                      auto s = file_storage::try_create(bytes,
+                                                        {.path = path, .mode = how, .keep = true, .permissions = 0666})
+                                   .value();
+                      CHILD_REQUIRE(stat(path.c_str(), &file) == 0 && (file.st_mode & 07777) == 0640);
+                  }
+                  return 0;
+              }),
+              0);
 }
 
 // ---- kept and temporary
@@ -315,13 +330,14 @@ TEST_F(file_storage_names, sync_takes_any_range_inside_and_none_outside) {
 
 TEST_F(file_storage_names, sync_confirms_no_name_that_is_not_on_the_medium) {
     EXPECT_EQ(in_child([&] {
-        auto s = make(mode::create, true).value();
-        CHILD_REQUIRE(refuse(SYS_fsync, EIO));
-        auto refused = s.try_sync(0, bytes);
-        CHILD_REQUIRE(refused.error() == errc::system_failure && refused.system_error() == EIO);
-        CHILD_REQUIRE(!s.try_sync(0, bytes));
-        return 0;
-    }), 0);
+                  auto s = make(mode::create, true).value();
+                  CHILD_REQUIRE(refuse(SYS_fsync, EIO));
+                  auto refused = s.try_sync(0, bytes);
+                  CHILD_REQUIRE(refused.error() == errc::system_failure && refused.system_error() == EIO);
+                  CHILD_REQUIRE(!s.try_sync(0, bytes));
+                  return 0;
+              }),
+              0);
 }
 
 }  // namespace

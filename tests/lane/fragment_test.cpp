@@ -21,7 +21,6 @@ namespace {
 using namespace lanes;
 using namespace lanes::test;
 
-constexpr std::uint64_t wrapped = ~std::uint64_t{0};
 constexpr std::byte untouched{0xa5};
 
 static_assert(!std::is_copy_constructible_v<fragment> && !std::is_copy_assignable_v<fragment>);

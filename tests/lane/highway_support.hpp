@@ -1,5 +1,5 @@
-// What the tests of highways share: where a highway's files lie, what a call throws, and a storage that tells of its
-// end.
+// What the tests of highways share: highways over every storage, where a highway's files lie, what fills one up, and a
+// storage that tells of its end.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -18,11 +18,12 @@
 #include <vector>
 
 #include "lanes/highway.hpp"
-#include "storage_support.hpp"
+#include "tests/lane/lane_support.hpp"
+#include "tests/lane/storage_support.hpp"
 
 namespace lanes::test {
 
-constexpr std::uint64_t kib = std::uint64_t{1} << 10, mib = std::uint64_t{1} << 20;
+inline constexpr std::chrono::nanoseconds for_ever = std::chrono::nanoseconds::max();
 
 // A file highway's files are those in the directory; other highways need nothing.
 template <class H>
@@ -59,19 +60,24 @@ inline const auto every_storage_type =
     ::testing::Values(storage_type::process_heap, storage_type::mapping, storage_type::file, storage_type::memfd);
 inline std::string name_of_storage(const ::testing::TestParamInfo<storage_type>& of) { return name_of(of.param); }
 
-// What a call throws, as a code; errc{} if it throws nothing.
-template <class F>
-errc thrown_by(F&& f) {
-    try {
-        f();
-    } catch (const error& e) {
-        return e.which();
-    }
-    return errc{};
-}
+// For tests of what each kind of highway has of its own.
+template <class H>
+struct typed_highway : ::testing::Test {
+    scratch_directory directory;
 
-inline void mark(const fragment& f, std::uint64_t tag) { fill(f.data(), f.size(), tag); }
-inline bool is_marked(const fragment& f, std::uint64_t tag) { return holds(f.data(), f.size(), tag); }
+    H make(highway_options options, const char* name = "lane") const {
+        return H(std::move(options), storage_in<H>(directory, name));
+    }
+};
+using highways = ::testing::Types<heap_highway, mapping_highway, file_highway, memfd_highway>;
+struct names_of_highways {
+    template <class H>
+    static std::string GetName(int) {
+        if (std::is_same_v<H, heap_highway>) return "heap";
+        if (std::is_same_v<H, mapping_highway>) return "mapping";
+        return std::is_same_v<H, file_highway> ? "file" : "memfd";
+    }
+};
 
 // The index of the lane that the fragment lies in; lanes_made() if in none that is not disposed.
 inline std::size_t lane_of(const highway& h, const fragment& f) {
@@ -92,13 +98,6 @@ inline std::vector<fragment> fill_up(highway& h) {
         while (std::uint64_t bytes = lane.free_space()) all.push_back(lane.allocate(bytes));
     }
     return all;
-}
-
-template <class F>
-void in_threads(unsigned threads, F&& f) {
-    std::vector<std::thread> all;
-    for (unsigned i = 0; i < threads; ++i) all.emplace_back([&f, i] { f(i); });
-    for (std::thread& t : all) t.join();
 }
 
 // Waits until something is so. A test that waits for what never comes is ended by its timeout.

@@ -1,13 +1,18 @@
-// What the tests of lanes share: storages that are counted or have no memory, and the error that a call throws.
+// What the tests of lanes and highways share: the error that a call throws, storages that are counted or have no
+// memory, and what every lane refuses and keeps.
 #pragma once
 
+#include <gtest/gtest.h>
 #include <sys/mman.h>
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <ostream>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "lanes/lane.hpp"
 #include "lanes/owned_lane.hpp"
@@ -21,6 +26,9 @@ inline void PrintTo(errc e, std::ostream* out) { *out << (e == errc{} ? "no erro
 
 namespace lanes::test {
 
+inline constexpr std::uint64_t kib = std::uint64_t{1} << 10, mib = std::uint64_t{1} << 20;
+inline constexpr std::uint64_t wrapped = ~std::uint64_t{0};
+
 // The code of what f() throws; errc{} if it throws nothing.
 template <class F>
 errc thrown_by(F&& f) {
@@ -30,6 +38,13 @@ errc thrown_by(F&& f) {
         return e.which();
     }
     return errc{};
+}
+
+template <class F>
+void in_threads(unsigned threads, F&& f) {
+    std::vector<std::thread> all;
+    for (unsigned i = 0; i < threads; ++i) all.emplace_back([&f, i] { f(i); });
+    for (std::thread& t : all) t.join();
 }
 
 // Memory of the process's heap, `skew` bytes behind a multiple of `alignment`. alive() is how many hold any.
@@ -127,5 +142,35 @@ class address_storage {
 // Whether a fragment's bytes are those that mark() wrote.
 inline void mark(const fragment& f, std::uint64_t seed) { fill(f.data(), f.size(), seed); }
 inline bool is_marked(const fragment& f, std::uint64_t seed) { return holds(f.data(), f.size(), seed); }
+
+// What no state of a lane of so many bytes could serve.
+template <class Lane>
+void expect_impossible_requests_refused(Lane& lane, std::uint64_t capacity) {
+    for (std::uint64_t bytes :
+         {std::uint64_t{0}, capacity + 1, std::uint64_t{1} << 46, std::uint64_t{1} << 63, wrapped, wrapped - 15}) {
+        EXPECT_EQ(lane.try_allocate(bytes).error(), errc::size_out_of_range) << bytes;
+        EXPECT_EQ(thrown_by([&] { lane.allocate(bytes); }), errc::size_out_of_range) << bytes;
+    }
+    for (std::uint64_t alignment : {std::uint64_t{0}, std::uint64_t{3}, std::uint64_t{24}, std::uint64_t{1} << 31,
+                                    std::uint64_t{1} << 63, wrapped}) {
+        EXPECT_EQ(lane.try_allocate(8, alignment).error(), errc::bad_alignment) << alignment;
+    }
+}
+
+// Places fragments at every alignment up to 1 MiB, each between two others that stay whole. The lane has 3 MiB.
+template <class Lane>
+void expect_every_alignment_kept(Lane& lane) {
+    for (unsigned bit = 0; bit <= 20; ++bit) {
+        std::uint64_t alignment = std::uint64_t{1} << bit;
+        fragment before = lane.allocate(1, 1), f = lane.allocate(33, alignment), behind = lane.allocate(1, 1);
+        ASSERT_EQ(number(f.data()) % alignment, 0u);
+        mark(before, 1), mark(f, 2), mark(behind, 3);
+        ASSERT_TRUE(is_marked(before, 1) && is_marked(f, 2) && is_marked(behind, 3));
+    }
+}
+
+// For tests of lanes whose bytes begin anywhere and of every length.
+inline constexpr std::uint64_t skews_of_storage[] = {0, 1, 8, 16, 24};
+inline constexpr std::uint64_t capacities_of_all_kinds[] = {1, 15, 16, 17, 100, 4095, 65536};
 
 }  // namespace lanes::test

@@ -20,13 +20,6 @@ using namespace lanes::test;
 
 constexpr int rounds = sanitized ? 2000 : 10000;
 
-template <class F>
-void in_threads(unsigned count, F&& f) {
-    std::vector<std::thread> threads;
-    for (unsigned i = 0; i < count; ++i) threads.emplace_back([&f, i] { f(i); });
-    for (std::thread& t : threads) t.join();
-}
-
 struct tagged {
     fragment it;
     std::uint64_t seed;

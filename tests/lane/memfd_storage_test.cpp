@@ -69,10 +69,11 @@ TEST(memfd_storage, is_shared_with_a_forked_child) {
     auto s = memfd_storage::try_create(bytes, {}).value();
     lanes::test::fill(s.data(), bytes, 1);
     EXPECT_EQ(in_child([&] {
-        CHILD_REQUIRE(lanes::test::holds(s.data(), bytes, 1));
-        lanes::test::fill(s.data(), bytes, 2);
-        return 0;
-    }), 0);
+                  CHILD_REQUIRE(lanes::test::holds(s.data(), bytes, 1));
+                  lanes::test::fill(s.data(), bytes, 2);
+                  return 0;
+              }),
+              0);
     EXPECT_TRUE(lanes::test::holds(s.data(), bytes, 2));
 }
 
@@ -114,11 +115,12 @@ TEST(memfd_storage, is_sent_over_a_socket_and_mapped_by_who_receives_it) {
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
     // The child makes it, so that the parent cannot have it by inheritance.
     EXPECT_EQ(in_child([&] {
-        auto made = memfd_storage::try_create(bytes, {}).value();
-        lanes::test::fill(made.data(), bytes, 1);
-        CHILD_REQUIRE(send_descriptor(ends[0], made.descriptor()));
-        return 0;
-    }), 0);
+                  auto made = memfd_storage::try_create(bytes, {}).value();
+                  lanes::test::fill(made.data(), bytes, 1);
+                  CHILD_REQUIRE(send_descriptor(ends[0], made.descriptor()));
+                  return 0;
+              }),
+              0);
     int fd = receive_descriptor(ends[1]);
     ASSERT_GE(fd, 0);
     auto s = memfd_storage::try_open(fd).value();
@@ -128,10 +130,11 @@ TEST(memfd_storage, is_sent_over_a_socket_and_mapped_by_who_receives_it) {
     EXPECT_TRUE(s.sealed());
     EXPECT_TRUE(lanes::test::holds(s.data(), bytes, 1));
     lanes::test::fill(s.data(), bytes, 2);
-    EXPECT_EQ(in_child([&] {   // its maker has gone; it has not
-        CHILD_REQUIRE(lanes::test::holds(memfd_storage::try_open(dup(fd)).value().data(), bytes, 2));
-        return 0;
-    }), 0);
+    EXPECT_EQ(in_child([&] {  // its maker has gone; it has not
+                  CHILD_REQUIRE(lanes::test::holds(memfd_storage::try_open(dup(fd)).value().data(), bytes, 2));
+                  return 0;
+              }),
+              0);
     close(ends[0]);
     close(ends[1]);
 }
@@ -203,28 +206,32 @@ TEST(memfd_storage, refuses_memory_that_it_may_not_write_to) {
 }
 
 TEST(memfd_storage, is_made_by_kernels_that_know_of_no_executable_bit) {
-    EXPECT_EQ(in_child([] {
-        CHILD_REQUIRE(lanes::test::refuse(SYS_memfd_create, EINVAL, 1, 8 /* MFD_NOEXEC_SEAL, since Linux 6.3 */));
-        auto s = memfd_storage::try_create(bytes, {}).value();
-        CHILD_REQUIRE(ftruncate(s.descriptor(), 0) != 0);
-        return 0;
-    }), 0);
+    EXPECT_EQ(
+        in_child([] {
+            CHILD_REQUIRE(lanes::test::refuse(SYS_memfd_create, EINVAL, 1, 8 /* MFD_NOEXEC_SEAL, since Linux 6.3 */));
+            auto s = memfd_storage::try_create(bytes, {}).value();
+            CHILD_REQUIRE(ftruncate(s.descriptor(), 0) != 0);
+            return 0;
+        }),
+        0);
 }
 
 TEST(memfd_storage, says_what_the_system_refused) {
     EXPECT_EQ(in_child([] {
-        CHILD_REQUIRE(lanes::test::refuse(SYS_memfd_create, EMFILE));
-        auto none = memfd_storage::try_create(bytes, {});
-        CHILD_REQUIRE(none.error() == errc::system_failure && none.system_error() == EMFILE);
-        return 0;
-    }), 0);
+                  CHILD_REQUIRE(lanes::test::refuse(SYS_memfd_create, EMFILE));
+                  auto none = memfd_storage::try_create(bytes, {});
+                  CHILD_REQUIRE(none.error() == errc::system_failure && none.system_error() == EMFILE);
+                  return 0;
+              }),
+              0);
     EXPECT_EQ(in_child([] {
-        std::size_t before = open_descriptors();
-        CHILD_REQUIRE(lanes::test::refuse(SYS_ftruncate, ENOSPC));
-        CHILD_REQUIRE(memfd_storage::try_create(bytes, {}).error() == errc::out_of_memory);
-        CHILD_REQUIRE(open_descriptors() == before);
-        return 0;
-    }), 0);
+                  std::size_t before = open_descriptors();
+                  CHILD_REQUIRE(lanes::test::refuse(SYS_ftruncate, ENOSPC));
+                  CHILD_REQUIRE(memfd_storage::try_create(bytes, {}).error() == errc::out_of_memory);
+                  CHILD_REQUIRE(open_descriptors() == before);
+                  return 0;
+              }),
+              0);
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// What the tests of thread-owned highways share: blocks with contents, a check that no two of them overlap, and what
-// the kernel says of ranges that may be gone.
+// What the tests of thread-owned highways share: options to try, blocks with contents, a check that no two of them
+// overlap, and what the kernel says of ranges that may be gone.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -17,8 +18,6 @@
 #include "tests/unit/support.hpp"
 
 namespace lanes::test {
-
-inline constexpr std::uint64_t kib = 1024, mib = 1024 * kib;
 
 // A block and what was written into it.
 struct marked_block {
@@ -85,6 +84,46 @@ inline std::uint64_t resident_bytes(const std::vector<marked_block>& blocks) {
     std::uint64_t sum = 0;
     for (const marked_block& b : blocks) sum += resident_bytes(b.at, b.bytes);
     return sum;
+}
+
+// Allocates blocks of `bytes` until there is none.
+inline std::vector<marked_block> fill_up(owned_highway& highway, std::uint64_t bytes, errc expected) {
+    std::vector<marked_block> got;
+    for (;;) {
+        result<void*> at = highway.try_allocate_block(bytes);
+        if (!at) {
+            EXPECT_EQ(at.error(), expected);
+            return got;
+        }
+        got.push_back(marked(*at, bytes, got.size()));
+    }
+}
+
+inline void free_all(owned_highway& highway, std::vector<marked_block>& blocks) {
+    for (const marked_block& b : blocks) {
+        ASSERT_TRUE(b.whole());
+        highway.free_block(b.at, b.bytes);
+    }
+    blocks.clear();
+}
+
+inline std::uint64_t bytes_of(const std::vector<marked_block>& blocks) {
+    std::uint64_t sum = 0;
+    for (const marked_block& b : blocks) sum += b.bytes;
+    return sum;
+}
+
+// For tests that a highway with any options has to pass.
+struct any_highway : ::testing::TestWithParam<owned_highway_options> {};
+inline const auto every_kind_of_owned_highway = ::testing::Values(
+    owned_highway_options{.lane_bytes = 64 * kib, .keep_bytes = 0},
+    owned_highway_options{.lane_bytes = 64 * kib, .most_mapped_at_once = 0}, owned_highway_options{},
+    owned_highway_options{.keep_bytes = mib},
+    owned_highway_options{.max_bytes = 64 * mib, .keep_bytes = ~std::uint64_t{0}},
+    owned_highway_options{.lane_bytes = 2 * mib, .huge_pages = true},
+    owned_highway_options{.lane_bytes = 2 * mib, .keep_bytes = 0, .most_mapped_at_once = 32 * mib, .huge_pages = true});
+inline std::string number_of_options(const ::testing::TestParamInfo<owned_highway_options>& about) {
+    return "set_" + std::to_string(about.index);
 }
 
 }  // namespace lanes::test

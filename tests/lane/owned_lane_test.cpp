@@ -16,8 +16,6 @@ namespace {
 using namespace lanes;
 using namespace lanes::test;
 
-constexpr std::uint64_t wrapped = ~std::uint64_t{0};
-
 static_assert(!std::is_copy_constructible_v<owned_heap_lane> && std::is_nothrow_move_constructible_v<owned_heap_lane>);
 
 // Its owner is the thread that asks, and so it is in most tests.
@@ -48,7 +46,7 @@ TEST(owned_lane, hands_out_one_range_behind_the_other_and_resets_with_the_last) 
 }
 
 TEST(owned_lane, is_used_to_its_last_granule) {
-    for (std::uint64_t capacity : {1u, 15u, 16u, 17u, 100u, 4095u, 65536u}) {
+    for (std::uint64_t capacity : capacities_of_all_kinds) {
         owned_counted_lane lane(capacity);
         ASSERT_GE(lane.capacity(), capacity);
         ASSERT_LT(lane.capacity(), capacity + 16);
@@ -62,17 +60,7 @@ TEST(owned_lane, is_used_to_its_last_granule) {
 
 TEST(owned_lane, refuses_sizes_and_alignments_that_no_state_of_it_could_serve) {
     owned_heap_lane lane(1008);
-    auto refuses_them = [&] {
-        for (std::uint64_t bytes : {std::uint64_t{0}, std::uint64_t{1009}, std::uint64_t{1} << 46,
-                                    std::uint64_t{1} << 63, wrapped, wrapped - 15}) {
-            EXPECT_EQ(lane.try_allocate(bytes).error(), errc::size_out_of_range) << bytes;
-            EXPECT_EQ(thrown_by([&] { lane.allocate(bytes); }), errc::size_out_of_range) << bytes;
-        }
-        for (std::uint64_t alignment : {std::uint64_t{0}, std::uint64_t{3}, std::uint64_t{24}, std::uint64_t{1} << 31,
-                                        std::uint64_t{1} << 63, wrapped}) {
-            EXPECT_EQ(lane.try_allocate(8, alignment).error(), errc::bad_alignment) << alignment;
-        }
-    };
+    auto refuses_them = [&] { expect_impossible_requests_refused(lane, 1008); };
     refuses_them();
     EXPECT_EQ(lane.live(), 0u);
     fragment most = lane.allocate(1008);
@@ -93,15 +81,10 @@ TEST(owned_lane, refuses_an_alignment_beyond_the_largest_even_where_it_would_fit
 }
 
 TEST(owned_lane, places_fragments_at_every_alignment_wherever_its_storage_begins) {
-    for (std::uint64_t skew : {0u, 1u, 8u, 16u, 24u}) {
+    for (std::uint64_t skew : skews_of_storage) {
         owned_counted_lane lane(std::uint64_t{3} << 20, counted_storage::options{.alignment = 64, .skew = skew});
-        for (unsigned bit = 0; bit <= 20; ++bit) {
-            std::uint64_t alignment = std::uint64_t{1} << bit;
-            fragment before = lane.allocate(1, 1), f = lane.allocate(33, alignment), behind = lane.allocate(1, 1);
-            ASSERT_EQ(number(f.data()) % alignment, 0u);
-            mark(before, 1), mark(f, 2), mark(behind, 3);
-            ASSERT_TRUE(is_marked(before, 1) && is_marked(f, 2) && is_marked(behind, 3));
-        }
+        expect_every_alignment_kept(lane);
+        if (HasFatalFailure()) return;
     }
 }
 

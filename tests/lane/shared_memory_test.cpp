@@ -1,25 +1,22 @@
-// Lanes that processes share, and lanes in files: what is sent arrives, what is forged is refused, and nothing that
-// another process does or a file holds makes this one touch a byte outside the lane.
-#include <fcntl.h>
+// Lanes that processes share: what is sent arrives, what is forged is refused, and no byte outside is touched.
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <atomic>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
+#include <cstdio>
+#include <cstdlib>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "lane/lane_header.hpp"
 #include "lanes/lane.hpp"
-#include "tests/lane/lane_support.hpp"
+#include "tests/lane/shared_memory_support.hpp"
 #include "tests/lane/storage_support.hpp"
 
 namespace {
@@ -28,8 +25,6 @@ using namespace lanes;
 using namespace lanes::test;
 using detail::lane_header;
 using detail::lane_word;
-
-constexpr std::uint64_t wrapped = ~std::uint64_t{0};
 
 // One direction between two processes.
 class channel {
@@ -475,41 +470,6 @@ TEST(shared_memory, a_child_forked_during_a_forced_reset_of_another_thread_can_f
     resetter.join();
 }
 
-// Whatever the lane's state is: what it hands out lies in it. `storage` is all that may be touched.
-void expect_inside(lane_ref lane, std::span<const std::byte> storage, random_source& random) {
-    std::span<std::byte> bytes = lane.bytes();
-    auto is_inside = [](const std::byte* at, std::uint64_t size, std::span<const std::byte> all) {
-        return at >= all.data() && size <= all.size() &&
-               static_cast<std::uint64_t>(at - all.data()) <= all.size() - size;
-    };
-    ASSERT_TRUE(is_inside(bytes.data(), bytes.size(), storage));
-    ASSERT_GE(bytes.data() - storage.data(), static_cast<std::ptrdiff_t>(sizeof(lane_header)));
-    ASSERT_LE(lane.offset(), bytes.size());
-    fragment contents = lane.contents();
-    if (!contents.empty()) {
-        ASSERT_TRUE(is_inside(contents.data(), contents.size(), bytes));
-    }
-    std::vector<fragment> all;
-    for (int i = 0; i < 10; ++i) {
-        auto f = lane.try_allocate(1 + random.below(bytes.size()), std::uint64_t{1} << random.below(13));
-        if (!f) continue;
-        ASSERT_TRUE(is_inside(f->data(), f->size(), bytes));
-        std::memset(f->data(), 1, f->size());
-        all.push_back(*std::move(f));
-    }
-    for (int i = 0; i < 4; ++i) {
-        fragment_token token{random.below(2 * bytes.size()), random.below(bytes.size()), lane.cycle()};
-        if (auto seen = lane.try_look(token)) {
-            ASSERT_TRUE(is_inside(seen->data(), seen->size(), bytes));
-        }
-        auto got = lane.try_receive(token);
-        if (got) {
-            ASSERT_TRUE(is_inside(got->data(), got->size(), bytes));
-        }
-    }
-    EXPECT_FALSE(lane.trace().empty());
-}
-
 TEST(shared_memory, whatever_others_write_into_the_state_fragments_lie_in_the_lane) {
     random_source random("hostile_state");
     for (std::uint64_t capacity : {16u, 100u, 4096u, 100000u}) {
@@ -531,242 +491,6 @@ TEST(shared_memory, whatever_others_write_into_the_state_fragments_lie_in_the_la
             (void)lane.try_reopen();
         }
     }
-}
-
-std::string file_bytes(const std::filesystem::path& path) {
-    std::ifstream file(path, std::ios::binary);
-    return {std::istreambuf_iterator<char>(file), {}};
-}
-void write_file(const std::filesystem::path& path, std::string_view bytes) {
-    std::ofstream file(path, std::ios::binary | std::ios::trunc);
-    file.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-    if (!file) std::abort();
-}
-using open_mode = file_storage::open_mode;
-file_storage::options opened(const std::filesystem::path& path) {
-    return {.path = path, .mode = open_mode::open, .keep = true};
-}
-file_storage::options created(const std::filesystem::path& path) {
-    return {.path = path, .mode = open_mode::create, .keep = true};
-}
-
-// A file with a lane of 1000 bytes, with three fragments in it.
-void make_lane_file(const std::filesystem::path& path) {
-    file_lane lane(1000, created(path));
-    for (std::uint64_t i = 1; i <= 3; ++i) {
-        fragment f = lane.allocate(100);
-        mark(f, i);
-        (void)lane.send(std::move(f));  // it stays there
-    }
-}
-
-TEST(file_lane, gives_back_what_it_held_when_it_is_opened_again) {
-    scratch_directory directory;
-    make_lane_file(directory / "lane");
-    file_lane lane(1, opened(directory / "lane"));
-    EXPECT_EQ(lane.capacity(), 1000u) << "a reopened file keeps its own";
-    EXPECT_EQ(lane.type(), storage_type::file);
-    EXPECT_EQ(lane.offset(), 336u);
-    EXPECT_EQ(lane.live(), 1u);
-    fragment contents = lane.contents();
-    ASSERT_EQ(contents.size(), 336u);
-    EXPECT_EQ(contents.data(), lane.bytes().data());
-    for (std::uint64_t i = 1; i <= 3; ++i) EXPECT_TRUE(holds(contents.data() + (i - 1) * 112, 100, i)) << i;
-    EXPECT_TRUE(lane.contents().empty()) << "it was taken before";
-    fragment more = lane.allocate(100);
-    EXPECT_EQ(more.data(), contents.data() + 336) << "the lane goes on where it was";
-    EXPECT_EQ(contents.release(), errc{});
-    EXPECT_EQ(lane.live(), 1u);
-    more.release();
-    EXPECT_EQ(lane.offset(), 0u);
-}
-
-TEST(file_lane, does_not_reset_while_nobody_has_taken_its_contents) {
-    scratch_directory directory;
-    make_lane_file(directory / "lane");
-    for (int i = 0; i < 3; ++i) {
-        file_lane lane(1, opened(directory / "lane"));
-        lane.allocate(50).release();
-        EXPECT_EQ(lane.live(), 1u);
-        EXPECT_EQ(lane.offset(), 336u + 64u * static_cast<unsigned>(i + 1)) << "and so it is found the next time";
-    }
-    file_lane lane(1, opened(directory / "lane"));
-    lane.contents().release();
-    EXPECT_EQ(lane.offset(), 0u);
-}
-
-TEST(file_lane, that_was_empty_has_no_contents_and_counts_on) {
-    scratch_directory directory;
-    {
-        file_lane lane(1000, created(directory / "lane"));
-        for (int i = 0; i < 300; ++i) lane.allocate(100).release();
-        EXPECT_EQ(lane.cycle(), 300u);
-    }
-    file_lane lane(1, opened(directory / "lane"));
-    EXPECT_TRUE(lane.contents().empty());
-    EXPECT_EQ(lane.cycle(), 300u);
-    EXPECT_EQ(lane.live(), 0u);
-    EXPECT_TRUE(lane.try_allocate(1000));
-}
-
-TEST(file_lane, filled_to_its_end_with_a_last_granule_that_is_none_comes_back_whole) {
-    scratch_directory directory;
-    {
-        file_lane lane(1001, created(directory / "lane"));
-        fragment f = lane.allocate(1001);
-        mark(f, 5);
-        (void)lane.send(std::move(f));
-    }
-    file_lane lane(1, opened(directory / "lane"));
-    fragment contents = lane.contents();
-    ASSERT_EQ(contents.size(), 1001u);
-    EXPECT_TRUE(is_marked(contents, 5));
-    EXPECT_EQ(lane.try_allocate(1, 1).error(), errc::lane_full);
-}
-
-TEST(file_lane, opened_after_it_was_closed_is_open) {
-    scratch_directory directory;
-    {
-        file_lane lane(1000, created(directory / "lane"));
-        fragment f = lane.allocate(100);
-        mark(f, 5);
-        (void)lane.send(std::move(f));
-        lane.close();
-    }
-    file_lane lane(1, opened(directory / "lane"));
-    EXPECT_FALSE(lane.closed());
-    fragment contents = lane.contents();
-    EXPECT_EQ(contents.check(), errc{});
-    EXPECT_TRUE(holds(contents.data(), 100, 5));
-}
-
-TEST(file_lane, reset_by_force_has_no_contents_any_more) {
-    scratch_directory directory;
-    make_lane_file(directory / "lane");
-    file_lane lane(1, opened(directory / "lane"));
-    EXPECT_EQ(lane.force_reset(), 1u);
-    fragment f = lane.allocate(100);
-    EXPECT_TRUE(lane.contents().empty());
-    EXPECT_EQ(lane.live(), 1u);
-    EXPECT_EQ(f.check(), errc{});
-}
-
-TEST(file_lane, has_its_contents_once_for_a_process_and_its_children) {
-    scratch_directory directory;
-    make_lane_file(directory / "lane");
-    file_lane lane(1, opened(directory / "lane"));
-    EXPECT_EQ(in_child([&] {
-                  CHILD_REQUIRE(lane.live() == 1);
-                  CHILD_REQUIRE(lane.contents().empty());
-                  return 0;
-              }),
-              0);
-    fragment contents = lane.contents();
-    EXPECT_EQ(contents.size(), 336u);
-    EXPECT_EQ(lane.live(), 1u);
-}
-
-TEST(file_lane, a_killed_process_leaves_what_it_wrote) {
-    scratch_directory directory;
-    EXPECT_EQ(in_child([&] {
-                  file_lane lane(1000, created(directory / "lane"));
-                  fragment f = lane.allocate(100);
-                  mark(f, 1);
-                  raise(SIGKILL);
-                  return 0;
-              }),
-              1000 + SIGKILL);
-    file_lane lane(1, opened(directory / "lane"));
-    fragment contents = lane.contents();
-    ASSERT_EQ(contents.size(), 112u);
-    EXPECT_TRUE(holds(contents.data(), 100, 1));
-}
-
-errc opening(const std::filesystem::path& path) { return file_lane::try_create(1, opened(path)).error(); }
-
-TEST(file_lane, a_file_that_was_cut_short_is_truncated) {
-    scratch_directory directory;
-    make_lane_file(directory / "lane");
-    std::string whole = file_bytes(directory / "lane");
-    ASSERT_EQ(whole.size(), 1128u);
-    for (std::size_t size :
-         {std::size_t{1}, std::size_t{127}, std::size_t{128}, std::size_t{129}, std::size_t{600}, std::size_t{1127}}) {
-        write_file(directory / "cut", whole.substr(0, size));
-        EXPECT_EQ(opening(directory / "cut"), errc::storage_truncated) << size;
-    }
-    write_file(directory / "cut", "");
-    EXPECT_EQ(opening(directory / "cut"), errc::storage_truncated);
-    write_file(directory / "longer", whole + "and more");
-    EXPECT_EQ(opening(directory / "longer"), errc{});
-}
-
-TEST(file_lane, anything_else_is_not_a_lane) {
-    scratch_directory directory;
-    random_source random("garbage");
-    for (int i = 0; i < 100; ++i) {
-        std::string garbage(129 + random.below(2000), '\0');
-        if (i > 0) {
-            for (char& c : garbage) c = static_cast<char>(random());
-        }
-        write_file(directory / "garbage", garbage);
-        ASSERT_EQ(opening(directory / "garbage"), errc::not_a_lane);
-        ASSERT_EQ(file_bytes(directory / "garbage"), garbage) << "what is refused stays as it was";
-    }
-}
-
-TEST(file_lane, a_header_that_contradicts_itself_is_corrupt) {
-    scratch_directory directory;
-    make_lane_file(directory / "lane");
-    std::string whole = file_bytes(directory / "lane");
-    auto with = [&](auto&& change) {
-        std::string bytes = whole;
-        change(*reinterpret_cast<lane_header*>(bytes.data()));
-        write_file(directory / "damaged", bytes);
-        return opening(directory / "damaged");
-    };
-    EXPECT_EQ(with([](lane_header&) {}), errc{});
-    EXPECT_EQ(with([](lane_header& h) { h.magic ^= 1; }), errc::not_a_lane);
-    EXPECT_EQ(with([](lane_header& h) { h.header_size = 64; }), errc::not_a_lane);
-    EXPECT_EQ(with([](lane_header& h) { h.granule_shift = 5; }), errc::storage_corrupt);
-    EXPECT_EQ(with([](lane_header& h) { h.granule_shift = 60; }), errc::storage_corrupt);
-    EXPECT_EQ(with([](lane_header& h) { h.capacity = 0; }), errc::storage_corrupt);
-    EXPECT_EQ(with([](lane_header& h) { h.capacity = 1001; }), errc::storage_truncated);
-    EXPECT_EQ(with([](lane_header& h) { h.capacity = wrapped; }), errc::storage_corrupt);
-    EXPECT_EQ(with([](lane_header& h) { h.capacity = 320; }), errc::storage_corrupt) << "less than what is handed out";
-    EXPECT_EQ(with([](lane_header& h) { h.state.word = 0; }), errc{});
-    EXPECT_EQ(with([](lane_header& h) { h.state.word = lane_word{}.allocated(0).bits; }), errc::storage_corrupt);
-    EXPECT_EQ(with([](lane_header& h) { h.state.word = 5; }), errc::storage_corrupt) << "an offset without a fragment";
-    EXPECT_EQ(with([](lane_header& h) { h.state.word = lane_word{}.allocated(63).bits; }), errc{});
-    EXPECT_EQ(with([](lane_header& h) { h.state.word = lane_word{}.allocated(64).bits; }), errc::storage_corrupt);
-    EXPECT_EQ(with([](lane_header& h) { h.state.word = wrapped; }), errc::storage_corrupt);
-}
-
-TEST(file_lane, no_flipped_bit_of_the_header_leads_out_of_the_lane) {
-    scratch_directory directory;
-    random_source random("flips");
-    make_lane_file(directory / "lane");
-    std::string whole = file_bytes(directory / "lane");
-    int accepted = 0, refused = 0;
-    for (std::size_t at = 0; at < sizeof(lane_header); ++at) {
-        for (unsigned mask : {1u, 16u, 128u}) {   // all of them in memory, below
-            std::string bytes = whole;
-            bytes[at] = static_cast<char>(static_cast<unsigned char>(bytes[at]) ^ mask);
-            write_file(directory / "flipped", bytes);
-            auto lane = file_lane::try_create(1, opened(directory / "flipped"));
-            if (!lane) {
-                ++refused;
-                errc e = lane.error();
-                ASSERT_TRUE(e == errc::not_a_lane || e == errc::storage_corrupt || e == errc::storage_truncated)
-                    << message(e);
-                continue;
-            }
-            ++accepted;
-            expect_inside(*lane, {lane->storage()->data(), lane->storage()->size()}, random);
-            if (HasFailure()) FAIL() << "byte " << at << " flipped by " << mask;
-        }
-    }
-    EXPECT_GT(accepted, 50);
-    EXPECT_GT(refused, 50);
 }
 
 TEST(shared_memory, no_flipped_bit_of_the_header_leads_out_of_the_lane) {

@@ -84,8 +84,8 @@ inline bool is_mapped(const std::byte* at, std::size_t bytes) {
     return false;
 }
 
-// For use in a child: from here on the kernel answers `answer` to that system call; with a mask, only if all its bits are
-// set in that argument. False if it does not let itself be told so.
+// For use in a child: from here on the kernel answers `answer` to that system call; with a mask, only if all its bits
+// are set in that argument. False if it does not let itself be told so.
 inline bool refuse(long call, int answer, unsigned argument = 0, std::uint32_t mask = 0) {
     auto low_word = static_cast<std::uint32_t>(offsetof(seccomp_data, args) + 8 * argument);
     sock_filter code[] = {
@@ -110,10 +110,10 @@ inline bool become_nobody() {
 }  // namespace lanes::test
 
 // In a function that in_child runs: the number of the line whose condition does not hold becomes the exit status.
-#define CHILD_REQUIRE(condition) \
-    do {                         \
-        if (!(condition)) {      \
+#define CHILD_REQUIRE(condition)                                                                      \
+    do {                                                                                              \
+        if (!(condition)) {                                                                           \
             std::fprintf(stderr, "%s:%d: not so in the child: %s\n", __FILE__, __LINE__, #condition); \
-            return 1;            \
-        }                        \
+            return 1;                                                                                 \
+        }                                                                                             \
     } while (false)

@@ -28,15 +28,19 @@ template <class S>
 struct every_storage : ::testing::Test {
     lanes::test::scratch_directory directory;
     typename S::options options() const {
-        if constexpr (std::is_same_v<S, file_storage>) return {.path = directory / "file"};
-        else return {};
+        if constexpr (std::is_same_v<S, file_storage>)
+            return {.path = directory / "file"};
+        else
+            return {};
     }
     S make(std::uint64_t bytes) const { return S::try_create(bytes, options()).value(); }
 };
 using storages = ::testing::Types<heap_storage, mapping_storage, file_storage, memfd_storage>;
 struct names {
     template <class S>
-    static std::string GetName(int) { return name_of(S::type); }
+    static std::string GetName(int) {
+        return name_of(S::type);
+    }
 };
 TYPED_TEST_SUITE(every_storage, storages, names);
 
@@ -101,7 +105,7 @@ TYPED_TEST(every_storage, leaves_neither_descriptor_nor_mapping_nor_file) {
         TypeParam s = this->make(64 * mib);
         at = s.data();
         TypeParam other = this->make(64 * mib);
-        other = std::move(s);   // what `other` had goes now
+        other = std::move(s);  // what `other` had goes now
         EXPECT_TRUE(lanes::test::is_mapped(at, 64 * mib));
     }
     // A heap may keep what is freed.
@@ -168,7 +172,7 @@ TEST(heap_storage, refuses_an_alignment_of_zero) {
 }
 
 TEST(mapping_storage, of_the_largest_alignment_takes_no_more_than_its_size) {
-    constexpr std::uint64_t noise = 64 * mib;   // what reading the number may itself map, under a sanitizer
+    constexpr std::uint64_t noise = 64 * mib;  // what reading the number may itself map, under a sanitizer
     std::uint64_t before = mapped_bytes();
     std::vector<mapping_storage> several;
     for (int i = 0; i < 4; ++i) {
@@ -190,7 +194,8 @@ std::string flags_of(const std::byte* at) {
         if (line.starts_with("VmFlags:")) {
             if (here) return line + " ";
         } else if (dash != std::string::npos && dash <= 16 && line.find(':') > dash) {
-            here = std::stoull(line, nullptr, 16) <= number(at) && number(at) < std::stoull(line.substr(dash + 1), nullptr, 16);
+            here = std::stoull(line, nullptr, 16) <= number(at) &&
+                   number(at) < std::stoull(line.substr(dash + 1), nullptr, 16);
         }
     }
     return {};
@@ -212,7 +217,8 @@ TEST(mapping_storage, has_huge_pages_exactly_when_it_says_so) {
     auto s = mapping_storage::try_create(8 * mib, {.huge_pages = true}).value();
     EXPECT_EQ(number(s.data()) % (2 * mib), 0u);
     ASSERT_NE(s.huge_pages(), grant::not_asked);
-    bool never = lanes::test::contents_of("/sys/kernel/mm/transparent_hugepage/enabled").find("[never]") != std::string::npos;
+    bool never =
+        lanes::test::contents_of("/sys/kernel/mm/transparent_hugepage/enabled").find("[never]") != std::string::npos;
     bool advised = flags_of(s.data()).find(" hg ") != std::string::npos;
     EXPECT_EQ(s.huge_pages() == grant::granted, advised && !never) << flags_of(s.data());
     lanes::test::fill(s.data(), s.size(), 3);
@@ -227,15 +233,17 @@ TEST(mapping_storage, works_without_huge_pages_where_the_system_refuses_them) {
     };
     EXPECT_TRUE(works_and_is_refused(mib)) << "shorter than a huge page";
     EXPECT_EQ(in_child([&] {
-        CHILD_REQUIRE(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0);
-        CHILD_REQUIRE(works_and_is_refused(8 * mib));
-        return 0;
-    }), 0);
+                  CHILD_REQUIRE(prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0) == 0);
+                  CHILD_REQUIRE(works_and_is_refused(8 * mib));
+                  return 0;
+              }),
+              0);
     EXPECT_EQ(in_child([&] {
-        CHILD_REQUIRE(lanes::test::refuse(SYS_madvise, EINVAL, 2, MADV_HUGEPAGE));
-        CHILD_REQUIRE(works_and_is_refused(8 * mib));
-        return 0;
-    }), 0);
+                  CHILD_REQUIRE(lanes::test::refuse(SYS_madvise, EINVAL, 2, MADV_HUGEPAGE));
+                  CHILD_REQUIRE(works_and_is_refused(8 * mib));
+                  return 0;
+              }),
+              0);
 }
 
 TEST(mapping_storage, prefers_a_node_exactly_when_it_says_so) {
@@ -257,10 +265,11 @@ TEST(mapping_storage, works_without_a_node_that_is_not_there) {
         EXPECT_TRUE(lanes::test::holds(s.data(), s.size(), 6)) << node;
     }
     EXPECT_EQ(in_child([] {
-        CHILD_REQUIRE(lanes::test::refuse(SYS_mbind, ENOSYS));
-        CHILD_REQUIRE(mapping_storage::try_create(mib, {.numa_node = 0}).value().numa() == grant::refused);
-        return 0;
-    }), 0);
+                  CHILD_REQUIRE(lanes::test::refuse(SYS_mbind, ENOSYS));
+                  CHILD_REQUIRE(mapping_storage::try_create(mib, {.numa_node = 0}).value().numa() == grant::refused);
+                  return 0;
+              }),
+              0);
 }
 
 TEST(mapping_storage, refuses_a_node_that_is_no_number_of_one) {

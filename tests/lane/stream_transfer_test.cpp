@@ -1,45 +1,27 @@
-// The bytes of streams on their way in and out: iovecs, prepared room, consuming, taking, sources read to their end.
+// The bytes of streams on their way in and out: iovecs, prepared room, consuming, taking, and transfers over sockets.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <climits>
 #include <cstring>
-#include <fstream>
-#include <sstream>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
 #include "lanes/stream.hpp"
-#include "storage_support.hpp"
+#include "tests/lane/stream_support.hpp"
 
 namespace {
 
 using namespace lanes;
-using lanes::test::random_source;
-
-constexpr std::uint64_t tile = 64;
-
-std::string text_of(std::size_t bytes, std::uint64_t seed) {
-    std::string text(bytes, '\0');
-    lanes::test::fill(text.data(), bytes, seed);
-    return text;
-}
-
-std::span<const std::byte> as_bytes(const std::string& s) { return std::as_bytes(std::span(s)); }
-
-std::string joined(std::span<const iovec> pieces) {
-    std::string all;
-    for (const iovec& piece : pieces) all.append(static_cast<const char*>(piece.iov_base), piece.iov_len);
-    return all;
-}
-
-std::string contents(const highway_buf& from) { return joined(to_iovecs(from)); }
+using namespace lanes::test;
 
 std::size_t bytes_in(std::span<const iovec> pieces) { return joined(pieces).size(); }
 
@@ -53,32 +35,6 @@ void receive(std::span<iovec> room, const std::string& text) {
     }
     ASSERT_EQ(done, text.size());
 }
-
-class descriptor_pair {
-  public:
-    enum kind { pipe, socket };
-    explicit descriptor_pair(kind k, int buffer = 0) {
-        if (k == pipe ? pipe2(ends_, O_CLOEXEC) != 0 : socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends_) != 0)
-            std::abort();
-        if (buffer != 0 && k == socket) setsockopt(ends_[1], SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
-    }
-    descriptor_pair(const descriptor_pair&) = delete;
-    ~descriptor_pair() {
-        close_in();
-        close_out();
-    }
-    int out_of() const { return ends_[0]; }  // what comes out
-    int into() const { return ends_[1]; }    // what goes in
-    void close_in() { close_end(ends_[1]); }
-    void close_out() { close_end(ends_[0]); }
-
-  private:
-    static void close_end(int& end) {
-        if (end >= 0) close(end);
-        end = -1;
-    }
-    int ends_[2];
-};
 
 // Sends all of it however little the descriptor takes at once. Gives the number of calls.
 std::size_t send_all(int to, std::span<iovec> left) {
@@ -144,6 +100,34 @@ TEST(iovecs, fill_what_there_is_room_for) {
     EXPECT_EQ(all, text.substr(10));
     EXPECT_EQ(buf.fill_iovecs(few, 3, 2).bytes, 2u);
     EXPECT_EQ(buf.fill_iovecs({}).iovecs, 0u);
+}
+
+TEST(copy_out, copies_across_tiles_and_moves_no_position) {
+    heap_highway highway;
+    highway_buf buf(highway, tile);
+    std::string text = text_of(5 * tile + 7, 1);
+    buf.write(as_bytes(text));
+    buf.consume(tile / 2);  // offsets count from what is left
+    text.erase(0, tile / 2);
+    std::uint64_t read = buf.read_position(), written = buf.write_position();
+    for (std::uint64_t offset = 0; offset <= text.size(); offset += 13) {
+        for (std::uint64_t bytes : {std::uint64_t{0}, std::uint64_t{1}, tile, 3 * tile}) {
+            std::string got(bytes, '?');
+            std::span<std::byte> to = std::as_writable_bytes(std::span(got));
+            if (bytes > text.size() - offset) {
+                EXPECT_EQ(buf.try_copy_out(offset, to).error(), errc::out_of_bounds);
+                continue;
+            }
+            buf.copy_out(offset, to);
+            EXPECT_EQ(got, text.substr(offset, bytes));
+        }
+    }
+    EXPECT_EQ(buf.try_copy_out(text.size() + 1, {}).error(), errc::out_of_bounds);
+    EXPECT_EQ(buf.read_position(), read);
+    EXPECT_EQ(buf.write_position(), written);
+    highway.close_lane(0);
+    std::array<std::byte, 1> one;
+    EXPECT_EQ(buf.try_copy_out(0, one).error(), errc::lane_closed);
 }
 
 TEST(iovecs, let_bytes_be_changed_in_place) {
@@ -523,149 +507,6 @@ TEST(socket, fragments_and_taken_tiles_are_sent_as_they_are) {
     fragment whole = highway.allocate(2000);
     EXPECT_EQ(read_from(link.out_of(), whole, 500), text.size());
     EXPECT_EQ(std::memcmp(whole.data() + 500, text.data(), text.size()), 0);
-}
-
-TEST(read_from, an_istream_takes_all_of_it_and_no_tile_too_many) {
-    for (std::size_t bytes :
-         {std::size_t{0}, std::size_t{1}, tile - 1, tile, tile + 1, 10 * tile, std::size_t{100000}}) {
-        heap_highway highway;
-        highway_buf buf(highway, tile);
-        std::string text = text_of(bytes, 1);
-        std::istringstream from(text);
-        EXPECT_EQ(read_from(from, buf), bytes);
-        EXPECT_EQ(contents(buf), text);
-        EXPECT_TRUE(from.eof());
-        EXPECT_EQ(highway.total_live(), (bytes + tile - 1) / tile);
-        EXPECT_EQ(buf.write_position(), bytes);
-        EXPECT_EQ(read_from(from, buf), 0u) << "it stays at its end";
-    }
-}
-
-TEST(read_from, a_source_goes_behind_what_is_there) {
-    heap_highway highway;
-    highway_buf buf(highway, tile);
-    buf.write(as_bytes(std::string("head ")));
-    buf.pubseekpos(0, std::ios::out);
-    std::istringstream from("  body of text");
-    EXPECT_EQ(read_from(from, buf, 6), 6u);
-    EXPECT_EQ(contents(buf), "head   body");
-    EXPECT_EQ(buf.write_position(), 11u);
-    EXPECT_EQ(read_from(from, buf), 8u);
-    EXPECT_EQ(contents(buf), "head   body of text");
-    EXPECT_EQ(read_from(from, buf, 0), 0u);
-}
-
-TEST(read_from, exactly_fills_a_highway_that_has_no_more_room) {
-    heap_highway highway({.lanes = {1024}, .max_lanes = 1});
-    highway_buf buf(highway, 256);
-    std::string text = text_of(1024, 1);
-    std::istringstream from(text);
-    EXPECT_EQ(read_from(from, buf), 1024u);
-    EXPECT_EQ(contents(buf), text);
-    std::istringstream more(text + "x");
-    buf.clear();
-    EXPECT_EQ(try_read_from(more, buf).error(), errc::max_lanes_reached);
-    EXPECT_EQ(contents(buf), text) << "what came is there";
-    EXPECT_EQ(more.get(), 'x') << "and what did not fit is still in the source";
-    EXPECT_THROW(
-        {
-            std::istringstream again(text);
-            read_from(again, buf);
-        },
-        lanes::error);
-}
-
-// Gives 100 characters and then throws.
-class broken_source : public std::streambuf {
-    int_type underflow() override {
-        if (given_) throw std::runtime_error("broken");
-        given_ = true;
-        setg(text_, text_, text_ + 100);
-        return text_[0];
-    }
-    char text_[100] = {'a'};
-    bool given_ = false;
-};
-
-TEST(read_from, a_source_that_fails_says_system_failure) {
-    heap_highway highway;
-    highway_buf buf(highway, 30);
-    fragment f = highway.allocate(200);
-    std::ifstream nowhere("/does/not/exist");
-    EXPECT_EQ(try_read_from(nowhere, buf).error(), errc::system_failure);
-    EXPECT_EQ(try_read_from(nowhere, f).error(), errc::system_failure);
-    std::istream none(nullptr);
-    EXPECT_EQ(try_read_from(none, buf).error(), errc::system_failure);
-    EXPECT_EQ(buf.length(), 0u);
-    for (std::ios::iostate thrown : {std::ios::goodbit, std::ios::badbit | std::ios::failbit | std::ios::eofbit}) {
-        broken_source source;
-        std::istream from(&source);
-        from.exceptions(thrown);
-        EXPECT_EQ(try_read_from(from, buf).error(), errc::system_failure);
-        std::istringstream ends("text");
-        ends.exceptions(thrown);
-        EXPECT_EQ(read_from(ends, f), 4u) << "an end is no failure, also for a stream that throws then";
-    }
-    auto closed = try_read_from(-1, buf);
-    EXPECT_EQ(closed.error(), errc::system_failure);
-    EXPECT_EQ(closed.system_error(), EBADF);
-    EXPECT_EQ(try_read_from(-1, f).system_error(), EBADF);
-    EXPECT_THROW(read_from(-1, buf), lanes::error);
-}
-
-TEST(read_from, a_descriptor_reads_to_its_end) {
-    lanes::test::scratch_directory directory;
-    std::string text = text_of(100000, 1);
-    std::ofstream(directory / "file", std::ios::binary) << text;
-    heap_highway highway;
-    highway_buf buf(highway, 1000);
-    int file = open((directory / "file").c_str(), O_RDONLY | O_CLOEXEC);
-    EXPECT_EQ(read_from(file, buf, 1500), 1500u);
-    EXPECT_EQ(read_from(file, buf), 98500u);
-    EXPECT_EQ(contents(buf), text);
-    EXPECT_EQ(buf.tiles(), 100u) << "the tile that found the end went back";
-    EXPECT_EQ(read_from(file, buf), 0u);
-    EXPECT_EQ(buf.tiles(), 100u);
-    close(file);
-}
-
-TEST(read_from, a_descriptor_that_has_nothing_yet_keeps_what_came) {
-    heap_highway highway;
-    highway_buf buf(highway, tile);
-    descriptor_pair link(descriptor_pair::socket);
-    fcntl(link.out_of(), F_SETFL, O_NONBLOCK);
-    ASSERT_EQ(write(link.into(), "hello", 5), 5);
-    auto got = try_read_from(link.out_of(), buf);
-    EXPECT_EQ(got.error(), errc::system_failure);
-    EXPECT_EQ(got.system_error(), EAGAIN);
-    EXPECT_EQ(contents(buf), "hello");
-    ASSERT_EQ(write(link.into(), " again", 6), 6);
-    link.close_in();
-    EXPECT_EQ(read_from(link.out_of(), buf), 6u);
-    EXPECT_EQ(contents(buf), "hello again");
-}
-
-TEST(read_from, a_fragment_is_filled_as_far_as_it_or_the_source_goes) {
-    heap_lane lane(4096);
-    fragment f = lane.allocate(100);
-    std::string text = text_of(150, 1);
-    std::istringstream from(text);
-    EXPECT_EQ(read_from(from, f, 30), 70u);
-    EXPECT_EQ(std::memcmp(f.data() + 30, text.data(), 70), 0);
-    EXPECT_EQ(read_from(from, f), 80u);
-    EXPECT_EQ(std::memcmp(f.data(), text.data() + 70, 80), 0);
-    EXPECT_EQ(try_read_from(from, f, 101).error(), errc::out_of_bounds);
-    EXPECT_EQ(read_from(from, f, 100), 0u);
-
-    descriptor_pair link(descriptor_pair::pipe);
-    ASSERT_EQ(write(link.into(), text.data(), 150), 150);
-    EXPECT_EQ(read_from(link.out_of(), f), 100u);
-    link.close_in();
-    EXPECT_EQ(read_from(link.out_of(), f, 20), 50u);
-    EXPECT_EQ(try_read_from(link.out_of(), f, 101).error(), errc::out_of_bounds);
-    lane.close();
-    EXPECT_EQ(try_read_from(from, f).error(), errc::lane_closed);
-    EXPECT_THROW(read_from(link.out_of(), f), lanes::error);
 }
 
 }  // namespace

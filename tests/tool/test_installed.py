@@ -53,6 +53,17 @@ class Installed(ToolTest):
                 self.assertEqual("liblanes.so" in needed, "-static" not in command, needed)
                 self.assertIn("cycle 1", self.execute("./first_lane"))
 
+    def test_every_header_is_there_and_compiles(self):
+        def headers(folder):
+            return {os.path.relpath(os.path.join(where, name), folder) for where, _, names in os.walk(folder)
+                    for name in names if name.endswith((".h", ".hpp"))}
+        ours = headers(os.path.join(SOURCE_ROOT, "include"))
+        flags = self.execute("pkg-config --cflags-only-I lanes").split()
+        self.assertEqual(headers(flags[0].removeprefix("-I")), ours)
+        with open(self.path("all.cpp"), "w", encoding="utf-8") as program:
+            program.writelines(f"#include <{name}>\n" for name in sorted(ours))
+        self.execute("g++ -std=c++20 -Wall -Wextra -Werror -fsyntax-only all.cpp $(pkg-config --cflags lanes)")
+
     def test_program_on_the_api_runs_on_lanes_as_its_malloc_too(self):
         self.execute("g++ -std=c++20 first_lane.cpp $(pkg-config --cflags --libs lanes) -o under")
         run = self.lanes("run", "--summary", "--", self.path("under"), env=self.variables())

@@ -25,6 +25,7 @@
 #include <mutex>
 #include <thread>
 
+#include "lanes/detail/thread_identity.hpp"
 #include "lanes/error.hpp"
 
 namespace lanes::detail {
@@ -93,7 +94,7 @@ class gearbox {
     shifted shift(gear_number to, bool come_back, std::chrono::nanoseconds timeout, OnShift&& on_shift,
                   Action&& action) noexcept {
         shifted done;
-        const void* self = this_thread();
+        std::uintptr_t self = thread_identity();
         if (shifter_.load(std::memory_order_relaxed) == self)
             return {errc::wrong_gear, gear(), {}};  // only we write us
         deadline limit(timeout);
@@ -122,7 +123,7 @@ class gearbox {
                 }
             }
         }
-        shifter_.store(nullptr, std::memory_order_relaxed);
+        shifter_.store(0, std::memory_order_relaxed);
         return done;
     }
 
@@ -179,18 +180,13 @@ class gearbox {
         return true;
     }
 
-    // The address of something that each living thread has one of.
-    static const void* this_thread() noexcept {
-        static thread_local const char here = 0;
-        return &here;
-    }
     std::atomic<std::uint64_t>& stripe_of_this_thread() noexcept {
-        auto mixed = static_cast<std::uint64_t>(reinterpret_cast<std::uintptr_t>(this_thread())) * 0x9e3779b97f4a7c15;
+        std::uint64_t mixed = thread_identity() * 0x9e3779b97f4a7c15;
         return stripes_[mixed >> (64 - stripe_bits)].word;
     }
 
     std::atomic<gear_number> gear_;
-    std::atomic<const void*> shifter_{nullptr};  // the thread in the gate
+    std::atomic<std::uintptr_t> shifter_{0};     // the thread in the gate
     std::mutex gate_;                            // one shift at a time. Rank: before a segment_table's lock
     std::array<stripe, std::size_t{1} << stripe_bits> stripes_{};
 };

@@ -14,21 +14,11 @@
 #include <memory>
 #include <utility>
 
+#include "lanes/detail/thread_identity.hpp"
 #include "lanes/error.hpp"
 #include "lanes/storage.hpp"
 
 namespace lanes::detail {
-
-// Who the calling thread is: the address of its control block. One instruction. An ended thread's may come again.
-inline std::uintptr_t thread_identity() noexcept {
-#if defined(__x86_64__)
-    std::uintptr_t self;
-    __asm__("mov %%fs:0, %0" : "=r"(self));
-    return self;
-#else
-    return reinterpret_cast<std::uintptr_t>(__builtin_thread_pointer());
-#endif
-}
 
 inline bool is_power_of_two(std::uint64_t n) noexcept { return n != 0 && (n & (n - 1)) == 0; }
 
@@ -75,8 +65,12 @@ class LANES_API lane_core {
 
     // A fragment with that stamp goes. Any thread. errc{}, wrong_cycle or negative_reset.
     virtual errc release(fragment_stamp) noexcept = 0;
-    // Whether such a fragment may still be used: errc{}, wrong_cycle, lane_closed or lane_disposed. Any thread.
-    virtual errc access(fragment_stamp) const noexcept = 0;
+    // Whether such a fragment may still be used: errc{}, wrong_cycle, lane_closed or lane_disposed. Any thread. A load and a
+    // compare if it may, where no other process can change that.
+    errc access(fragment_stamp stamp) const noexcept {
+        if (usable_with_.load(std::memory_order_relaxed) == stamp) [[likely]] return errc{};
+        return why_no_access(stamp);
+    }
     virtual storage_type type() const noexcept = 0;
 
     // The thread that may use the calls without atomics; 0 for lanes without an owner.
@@ -90,6 +84,11 @@ class LANES_API lane_core {
   protected:
     lane_core() = default;
     virtual ~lane_core();
+
+    virtual errc why_no_access(fragment_stamp) const noexcept = 0;
+    // The stamp of the fragments that may be used now. Whoever changes that says so last; several at once take turns.
+    void usable_with(fragment_stamp stamp) noexcept { usable_with_.store(stamp, std::memory_order_relaxed); }
+    void usable_with_none() noexcept { usable_with_.store(no_stamp, std::memory_order_relaxed); }
 
     // One reference more for a moment, unless the storage is gone. has_orphans() then may say yes without need.
     bool hold_storage() noexcept { return add_storage_references(1); }
@@ -124,8 +123,11 @@ class LANES_API lane_core {
         let_go();
     }
 
+    static constexpr std::uint32_t no_stamp = ~std::uint32_t{0};
+
     std::atomic<std::int64_t> storage_references_{1};
     std::atomic<std::int32_t> core_references_{2};
+    std::atomic<std::uint32_t> usable_with_{no_stamp};
 
   protected:
     // An owned lane's: another thread has released something since the last reset. Here because here is room.

@@ -65,7 +65,6 @@ class LANES_API owned_core : public lane_core {
     }
 
     errc release(fragment_stamp) noexcept override;       // any thread
-    errc access(fragment_stamp) const noexcept override;  // any thread
     storage_type type() const noexcept override { return type_; }
 
     // Why allocate() gave nothing.
@@ -93,6 +92,7 @@ class LANES_API owned_core : public lane_core {
     std::byte* data() const noexcept { return reinterpret_cast<std::byte*>(data_); }
 
   protected:
+    errc why_no_access(fragment_stamp) const noexcept override;
     void storage_unused() noexcept override { storage.reset(); }
     // The last fragment went by the owner's hand. A highway's lane tells its highway.
     virtual void became_empty() noexcept { reset(); }
@@ -115,15 +115,16 @@ class LANES_API owned_core : public lane_core {
     }
     void look_for_empty(std::uint64_t live) noexcept;
     errc release_orphan() noexcept;
+    void note_access() noexcept;
 
-    // With the base class, one cache line that is seldom written.
-    std::uintptr_t end_;                   // behind the last usable byte; `data_` while closed, so that nothing fits
-    std::uint64_t capacity_;
-    std::uintptr_t data_;
+    // With the base class, one cache line that is seldom written. The small ones first: there is room behind the base's.
     std::atomic<std::uint8_t> forced_{0};  // how often the lane was reset by force, modulo 256
     std::atomic<std::uint8_t> flags_{0};
     std::uint8_t oldest_orphan_ = 0;       // forced_ when there were no orphans last
     storage_type type_;
+    std::uintptr_t end_;                   // behind the last usable byte; `data_` while closed, so that nothing fits
+    std::uint64_t capacity_;
+    std::uintptr_t data_;
 
     alignas(64) std::atomic<std::uintptr_t> cursor_;   // where the next range may begin; a multiple of the granule
     std::atomic<std::uint64_t> live_{0};
