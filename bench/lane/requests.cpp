@@ -4,8 +4,8 @@
 #include <optional>
 
 #include "contest.hpp"
-#include "lanes/scratch.hpp"
 #include "lanes/owned_highway.hpp"
+#include "lanes/scratch.hpp"
 #include "sources.hpp"
 
 using namespace contest;

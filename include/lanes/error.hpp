@@ -1,9 +1,9 @@
-// The errors of lanes, highways, fragments and storages: one enumeration, its category, the exception that carries it, and
-// the result that the non-throwing twin of a call returns.
+// The errors of lanes, highways, fragments and storages: one enumeration, its category, the exception that carries it,
+// and the result that the non-throwing twin of a call returns.
 //
 // Every call that can fail has two forms. `allocate` throws lanes::error; `try_allocate` returns a result and throws
-// nothing. Both say the same errc. What the system said (a full disk, a missing right) is in errc too, so that a program
-// needs one switch and not two.
+// nothing. Both say the same errc. What the system said (a full disk, a missing right) is in errc too, so that a
+// program needs one switch and not two.
 #pragma once
 
 #if __cplusplus < 202002L
@@ -23,42 +23,42 @@ namespace lanes {
 
 // Values are stable between versions of the library; new ones are added at the end.
 enum class errc : int {
-    not_initialised = 1,      // an empty or moved-from fragment, lane, highway or stream was used
-    size_out_of_range,        // zero, or more than any lane of this kind may ever hold (a negative number when cast is)
-    bad_alignment,            // not a power of two, or larger than max_alignment
-    lane_full,                // no room now; the lane has room again after its next reset
-    lane_closed,              // the lane hands out nothing until it is reopened
-    lane_disposed,            // the lane's storage is given up
-    wrong_cycle,              // the fragment is older than a forced reset of its lane
-    out_of_bounds,            // a read or write past the end of a fragment
-    no_such_lane,             // no lane has that index
-    max_lanes_reached,        // highway_options::max_lanes
-    max_bytes_reached,        // highway_options::max_bytes
-    new_lane_failed,          // a new lane could not be had: the storage's own error was not one of those below
-    growth_timeout,           // other threads kept the growth gate for highway_options::new_lane_timeout
-    highway_disposed,         // the highway hands out nothing any more
-    callback_failed,          // a callback of highway_options threw; the exception is nested in lanes::error
-    too_many_fragments,       // the lane's live count is at its limit
-    negative_reset,           // more was released than was handed out: a fragment's range was released twice
-    not_the_owner,            // a thread-owned lane or highway was used to allocate by another thread
-    fragments_alive,          // the call needs a lane without live fragments
-    bad_option,               // an option is out of its documented range
-    out_of_memory,            // the system has no memory or no address space to give
-    file_not_found,           // opening a file storage that must exist
-    file_exists,              // creating a file storage that must not exist
-    permission_denied,        // a path or a file system that is read-only, or belongs to somebody else
-    disk_full,                // the file system or the quota has no room for the file
-    not_a_lane,               // the file or memory does not begin with a lane's header, or with one of another version
-    storage_truncated,        // the file or memory is shorter than its header says
-    storage_corrupt,          // the header contradicts itself
-    system_failure,           // any other refusal of the system; errno of that call is in lanes::error::system_error()
-    end_of_stream,            // a stream or source ended before the lane was filled
-    contended,                // other threads won the race for the lane as often as `tries` allows
-    wrong_gear,               // the gear of a stable_array does not allow the call, or it is being shifted
-    gear_timeout,             // a gear could not be shifted in time: calls of the old gear, or another shift, went on
-    array_full,               // stable_array_options::max_size
-    not_innermost,            // another scope is open inside the one that was asked for scratch memory
-    file_in_use,              // another storage has the file open, here or in another process
+    not_initialised = 1,  // an empty or moved-from fragment, lane, highway or stream was used
+    size_out_of_range,    // zero, or more than any lane of this kind may ever hold (a negative number when cast is)
+    bad_alignment,        // not a power of two, or larger than max_alignment
+    lane_full,            // no room now; the lane has room again after its next reset
+    lane_closed,          // the lane hands out nothing until it is reopened
+    lane_disposed,        // the lane's storage is given up
+    wrong_cycle,          // the fragment is older than a forced reset of its lane
+    out_of_bounds,        // a read or write past the end of a fragment
+    no_such_lane,         // no lane has that index
+    max_lanes_reached,    // highway_options::max_lanes
+    max_bytes_reached,    // highway_options::max_bytes
+    new_lane_failed,      // a new lane could not be had: the storage's own error was not one of those below
+    growth_timeout,       // other threads kept the growth gate for highway_options::new_lane_timeout
+    highway_disposed,     // the highway hands out nothing any more
+    callback_failed,      // a callback of highway_options threw; the exception is nested in lanes::error
+    too_many_fragments,   // the lane's live count is at its limit
+    negative_reset,       // more was released than was handed out: a fragment's range was released twice
+    not_the_owner,        // a thread-owned lane or highway was used to allocate by another thread
+    fragments_alive,      // the call needs a lane without live fragments
+    bad_option,           // an option is out of its documented range
+    out_of_memory,        // the system has no memory or no address space to give
+    file_not_found,       // opening a file storage that must exist
+    file_exists,          // creating a file storage that must not exist
+    permission_denied,    // a path or a file system that is read-only, or belongs to somebody else
+    disk_full,            // the file system or the quota has no room for the file
+    not_a_lane,           // the file or memory does not begin with a lane's header, or with one of another version
+    storage_truncated,    // the file or memory is shorter than its header says
+    storage_corrupt,      // the header contradicts itself
+    system_failure,       // any other refusal of the system; errno of that call is in lanes::error::system_error()
+    end_of_stream,        // a stream or source ended before the lane was filled
+    contended,            // other threads won the race for the lane as often as `tries` allows
+    wrong_gear,           // the gear of a stable_array does not allow the call, or it is being shifted
+    gear_timeout,         // a gear could not be shifted in time: calls of the old gear, or another shift, went on
+    array_full,           // stable_array_options::max_size
+    not_innermost,        // another scope is open inside the one that was asked for scratch memory
+    file_in_use,          // another storage has the file open, here or in another process
 };
 
 // One line of text that says what happened and what to do. Never fails; any thread; constant time.

@@ -29,11 +29,12 @@ namespace lanes {
 template <class T>
 concept storable = std::is_trivially_copyable_v<T>;
 
-// Reads and writes of a range of bytes, in three forms: throwing (checked), try_ (checked), unchecked_. Offsets and sizes are bytes.
+// Reads and writes of a range of bytes, in three forms: throwing (checked), try_ (checked), unchecked_. Offsets and
+// sizes are bytes.
 //
-// Checked calls ask first whether the bytes may be used (a virtual call that loads and compares) and whether the range is inside; their
-// errors are those of fragment::check() and out_of_bounds. Unchecked ones must be inside. None of them orders one thread's access to the
-// bytes against another's. `Self` has data(), size() and check().
+// Checked calls ask first whether the bytes may be used (a load and a compare) and whether the range
+// is inside; their errors are those of fragment::check() and out_of_bounds. Unchecked ones must be inside. None of them
+// orders one thread's access to the bytes against another's. `Self` has data(), size() and check().
 template <class Self>
 class byte_access {
   public:
@@ -79,7 +80,7 @@ class byte_access {
     T unchecked_read(std::uint64_t offset) const noexcept {
         std::array<std::byte, sizeof(T)> value;
         std::memcpy(value.data(), self().data() + offset, sizeof(T));
-        return std::bit_cast<std::remove_const_t<T>>(value);   // which may have no default constructor
+        return std::bit_cast<std::remove_const_t<T>>(value);  // which may have no default constructor
     }
 
     // Writes the bytes of `value` to `offset`, of any alignment. Gives the offset behind it, where the next one may go.
@@ -100,7 +101,9 @@ class byte_access {
     }
 
     // Copies all of `to.size()` bytes out from `offset`, or all of `from` in. Gives the offset behind them.
-    std::uint64_t read_bytes(std::uint64_t offset, std::span<std::byte> to) const { return try_read_bytes(offset, to).value(); }
+    std::uint64_t read_bytes(std::uint64_t offset, std::span<std::byte> to) const {
+        return try_read_bytes(offset, to).value();
+    }
     result<std::uint64_t> try_read_bytes(std::uint64_t offset, std::span<std::byte> to) const noexcept {
         if (errc e = check_range(offset, to.size()); e != errc{}) return e;
         if (!to.empty()) std::memmove(to.data(), self().data() + offset, to.size());
@@ -130,7 +133,8 @@ class byte_access {
 
   private:
     static void require(errc e) {
-        if (e != errc{}) [[unlikely]] throw_error(e);
+        if (e != errc{}) [[unlikely]]
+            throw_error(e);
     }
     const Self& self() const noexcept { return static_cast<const Self&>(*this); }
     errc check_range(std::uint64_t offset, std::uint64_t bytes) const noexcept {
@@ -143,7 +147,7 @@ class byte_access {
 // necessarily the one that allocated it.
 class fragment : public byte_access<fragment> {
   public:
-    fragment() noexcept = default;   // empty: check() says not_initialised
+    fragment() noexcept = default;  // empty: check() says not_initialised
     fragment(fragment&& other) noexcept : fragment(other.detach()) {}
     fragment& operator=(fragment&& other) noexcept {
         if (this != &other) {
@@ -159,8 +163,8 @@ class fragment : public byte_access<fragment> {
     bool empty() const noexcept { return data_ == nullptr; }
     explicit operator bool() const noexcept { return data_ != nullptr; }
 
-    // Whether the bytes may be used: errc{} if so; not_initialised, wrong_cycle, lane_closed or lane_disposed if not. A virtual call,
-    // a load and a compare or two.
+    // Whether the bytes may be used: errc{} if so; not_initialised, wrong_cycle, lane_closed or lane_disposed if not. A
+    // load and a compare; a call and two loads more where another process may close or reset the lane.
     errc check() const noexcept {
         if (core_ != nullptr) return core_->access(stamp());
         return data_ != nullptr ? errc{} : errc::not_initialised;
@@ -170,10 +174,10 @@ class fragment : public byte_access<fragment> {
     storage_type type() const noexcept { return core_ != nullptr ? core_->type() : storage_type::slot; }
 
     // Gives the range back now; the fragment is empty afterwards. Never fails for the caller's state: what is said is
-    // errc{}, not_initialised for an empty one, wrong_cycle for one that a forced reset had taken already, negative_reset
-    // when the lane had no live fragment left (a range adopted twice; thread-owned lanes cannot tell). Cost: thread-owned
-    // lane and its own thread: some five instructions; otherwise one or two atomic operations. The last release of a lane
-    // resets it.
+    // errc{}, not_initialised for an empty one, wrong_cycle for one that a forced reset had taken already,
+    // negative_reset when the lane had no live fragment left (a range adopted twice; thread-owned lanes cannot tell).
+    // Cost: thread-owned lane and its own thread: some five instructions; otherwise one or two atomic operations. The
+    // last release of a lane resets it.
     errc release() noexcept {
         if (data_ == nullptr) return errc::not_initialised;
         parts was = detach();
@@ -205,10 +209,11 @@ class fragment : public byte_access<fragment> {
     }
     detail::fragment_stamp stamp() const noexcept { return static_cast<detail::fragment_stamp>(size_and_stamp_); }
 
-    // Three words: who hands fragments to other threads writes and reads them as much as what is in them. No process has 2^48 bytes.
+    // Three words: who hands fragments to other threads writes and reads them as much as what is in them. No process
+    // has 2^48 bytes.
     std::byte* data_ = nullptr;
-    detail::lane_core* core_ = nullptr;   // null: nothing to release (a caller's buffer)
-    std::uint64_t size_and_stamp_ = 0;    // {size : 48 | stamp : 16}
+    detail::lane_core* core_ = nullptr;  // null: nothing to release (a caller's buffer)
+    std::uint64_t size_and_stamp_ = 0;   // {size : 48 | stamp : 16}
 };
 static_assert(sizeof(fragment) == 24);
 
@@ -220,10 +225,13 @@ class slot : public byte_access<slot> {
     LANES_API static result<slot> try_make(std::uint64_t bytes, std::uint64_t alignment = 16) noexcept;
 
     // Over bytes that stay the caller's and must outlive the slot. Not empty.
-    explicit slot(std::span<std::byte> buffer) noexcept : held_(fragment::parts{buffer.data(), buffer.size(), nullptr, 0}) {}
+    explicit slot(std::span<std::byte> buffer) noexcept
+        : held_(fragment::parts{buffer.data(), buffer.size(), nullptr, 0}) {}
     // Over a part of them. Errors: out_of_bounds, size_out_of_range (zero).
-    slot(std::span<std::byte> buffer, std::uint64_t from, std::uint64_t bytes) : slot(try_over(buffer, from, bytes).value()) {}
-    LANES_API static result<slot> try_over(std::span<std::byte> buffer, std::uint64_t from, std::uint64_t bytes) noexcept;
+    slot(std::span<std::byte> buffer, std::uint64_t from, std::uint64_t bytes)
+        : slot(try_over(buffer, from, bytes).value()) {}
+    LANES_API static result<slot> try_over(std::span<std::byte> buffer, std::uint64_t from,
+                                           std::uint64_t bytes) noexcept;
 
     // A slot of exactly one T, as value.
     template <storable T>

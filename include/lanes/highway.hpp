@@ -1,13 +1,14 @@
-// Highways: many lanes with one policy. An allocation takes the first lane that has room; when none has, a lane is added.
+// Highways: many lanes with one policy. An allocation takes the first lane that has room; when none has, a lane is
+// added.
 //
 //     lanes::heap_highway highway;                       // two lanes, 8 MiB and 4 MiB
 //     lanes::fragment f = highway.allocate(200);
 //
 //     lanes::mapping_highway bounded({.lanes = {1 << 20, 1 << 20}, .max_bytes = 16 << 20});
 //
-// All calls may be made by many threads at once; each thread begins with the lane it used last, so threads spread over the
-// lanes by themselves. Fragments may outlive the highway. The idea, the words and the settings are those of the first
-// seed library's MemoryCarriage.
+// All calls may be made by many threads at once; each thread begins with the lane it used last, so threads spread over
+// the lanes by themselves. Fragments may outlive the highway. The idea, the words and the settings are those of the
+// first seed library's MemoryCarriage.
 #pragma once
 
 #include <chrono>
@@ -33,7 +34,8 @@ class highway_core;
 // Makes the lane that will have this index.
 using lane_maker = std::function<result<shared_core*>(std::uint64_t capacity, std::size_t index)>;
 
-LANES_API result<highway_core*> make_highway_core(highway_options&&, storage_type, lane_maker, bool passthrough) noexcept;
+LANES_API result<highway_core*> make_highway_core(highway_options&&, storage_type, lane_maker,
+                                                  bool passthrough) noexcept;
 LANES_API void drop_highway_core(highway_core*) noexcept;
 LANES_API storage_holder* holder_of_lane(const lane_ref&) noexcept;
 }  // namespace detail
@@ -50,9 +52,9 @@ class LANES_API highway {
     // A fragment of `bytes` bytes at a multiple of `alignment`, from any lane. Cost: as lane::allocate, while the lane
     // this thread used last has room; then a look at each lane; then a new lane.
     // Errors: size_out_of_range, bad_alignment, max_lanes_reached, max_bytes_reached, growth_timeout, callback_failed,
-    // highway_disposed, not_initialised, and what the storage says of a new lane (out_of_memory, disk_full, permission_denied ...;
-    // new_lane_failed for what has no code of its own).
-    // When a limit's callback says true, allocate() gives an empty fragment.
+    // highway_disposed, not_initialised, and what the storage says of a new lane (out_of_memory, disk_full,
+    // permission_denied ...; new_lane_failed for what has no code of its own). When a limit's callback says true,
+    // allocate() gives an empty fragment.
     fragment allocate(std::uint64_t bytes, std::uint64_t alignment = 16, const effort& how = {});
     result<fragment> try_allocate(std::uint64_t bytes, std::uint64_t alignment = 16, const effort& how = {}) noexcept;
 
@@ -62,14 +64,16 @@ class LANES_API highway {
     std::uint64_t total_live() const noexcept;      // fragments; O(lanes), as the two below
     std::uint64_t total_capacity() const noexcept;  // bytes of all lanes that are not disposed
     std::uint64_t total_free_space() const noexcept;
-    // Bytes of storage, also of disposed lanes that fragments keep. As asked for: a storage of pages has up to a page more.
+    // Bytes of storage, also of disposed lanes that fragments keep. As asked for: a storage of pages has up to a page
+    // more.
     std::uint64_t bytes_held() const noexcept;
     bool disposed() const noexcept;
     storage_type type() const noexcept;
-    const highway_options& options() const noexcept;   // of an empty highway: the defaults
+    const highway_options& options() const noexcept;  // of an empty highway: the defaults
 
-    // When something was last allocated from any lane, to about 4 ms; the clock's epoch if nothing ever was. A lane notes the time
-    // once for what ends in the same 4 KiB of it, so small allocations that come slowly look older. O(lanes).
+    // When something was last allocated from any lane, to about 4 ms; the clock's epoch if nothing ever was. A lane
+    // notes the time once for what ends in the same 4 KiB of it, so small allocations that come slowly look older.
+    // O(lanes).
     std::chrono::steady_clock::time_point last_allocation() const noexcept;
 
     // A lane by its index; disposed ones, too. Error: no_such_lane.
@@ -78,9 +82,9 @@ class LANES_API highway {
     // All lanes that are not disposed, by rising index. Throws std::bad_alloc.
     std::vector<lane_ref> lanes() const;
 
-    // By index, while others allocate. A closed lane is passed over until it is reopened. A disposed one gives up its storage with its
-    // last fragment; reopening it puts a new, empty lane of the same capacity in its place.
-    // Errors: no_such_lane; close: lane_disposed; reopen of a disposed lane: as a new lane in allocate().
+    // By index, while others allocate. A closed lane is passed over until it is reopened. A disposed one gives up its
+    // storage with its last fragment; reopening it puts a new, empty lane of the same capacity in its place. Errors:
+    // no_such_lane; close: lane_disposed; reopen of a disposed lane: as a new lane in allocate().
     void close_lane(std::size_t index) { try_close_lane(index).value(); }
     result<void> try_close_lane(std::size_t index) noexcept;
     void reopen_lane(std::size_t index) { try_reopen_lane(index).value(); }
@@ -88,9 +92,10 @@ class LANES_API highway {
     void dispose_lane(std::size_t index) { try_dispose_lane(index).value(); }
     result<void> try_dispose_lane(std::size_t index) noexcept;
 
-    // The indices of lanes that fragments have kept from resetting for long: something is alive, and the last allocation
-    // was at least `older_than` before the highway's last one. What to do about them is the caller's choice: force_reset
-    // is unsafe, closing the lane costs its room, asking who holds fragments costs nothing. O(lanes). Throws std::bad_alloc.
+    // The indices of lanes that fragments have kept from resetting for long: something is alive, and the last
+    // allocation was at least `older_than` before the highway's last one. What to do about them is the caller's choice:
+    // force_reset is unsafe, closing the lane costs its room, asking who holds fragments costs nothing. O(lanes).
+    // Throws std::bad_alloc.
     std::vector<std::size_t> pinned_lanes(std::chrono::nanoseconds older_than) const;
 
     // Gives the memory behind lanes without fragments back to the system, where their storage can; returns the bytes.
@@ -122,7 +127,8 @@ class basic_highway : public highway {
     static result<basic_highway> try_create(highway_options options = {}, storage_options storage = {}) noexcept {
         try {
             if (options.lanes.empty()) options.lanes = default_layout;
-            auto make = [storage = std::move(storage)](std::uint64_t capacity, std::size_t index) -> result<detail::shared_core*> {
+            auto make = [storage = std::move(storage)](std::uint64_t capacity,
+                                                       std::size_t index) -> result<detail::shared_core*> {
                 result<S> bytes = S::try_create(detail::storage_bytes<S>(capacity), storage.for_lane(index));
                 if (!bytes) return bytes.why();
                 auto made = detail::make_core_over(*std::move(bytes));
@@ -132,7 +138,7 @@ class basic_highway : public highway {
             auto core = detail::make_highway_core(std::move(options), S::type, std::move(make), false);
             if (!core) return core.why();
             return basic_highway(*core);
-        } catch (...) {   // copying names and sizes
+        } catch (...) {  // copying names and sizes
             return errc::out_of_memory;
         }
     }

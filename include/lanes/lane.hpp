@@ -3,9 +3,9 @@
 //     lanes::heap_lane lane(1 << 20);
 //     lanes::fragment message = lane.allocate(200);
 //
-// The whole state of a lane is one 64-bit word {closed, cycle, live, offset}. Allocating is one compare-and-swap; so is a release, and the
-// one that takes the count of live fragments to zero also takes the offset to zero and counts the cycle, in the same
-// step. There is no search and no header: a fragment costs its bytes, rounded up to 16.
+// The whole state of a lane is one 64-bit word {closed, cycle, live, offset}. Allocating is one compare-and-swap; so is
+// a release, and the one that takes the count of live fragments to zero also takes the offset to zero and counts the
+// cycle, in the same step. There is no search and no header: a fragment costs its bytes, rounded up to 16.
 //
 // A lane that one thread alone allocates from is faster without atomics: lanes::owned_lane. The idea, the words and the
 // behaviour are those of the first seed library, MemoryLanes.
@@ -29,9 +29,10 @@ namespace lanes {
 namespace detail {
 class shared_core;
 
-// A lane's state over that storage; the storage is gone if it fails. For storages that keep state the lane begins behind its header.
-LANES_API result<shared_core*> make_shared_core(std::unique_ptr<storage_holder>, std::byte* data, std::uint64_t size, storage_type,
-                                                bool keeps_state, bool fresh) noexcept;
+// A lane's state over that storage; the storage is gone if it fails. For storages that keep state the lane begins
+// behind its header.
+LANES_API result<shared_core*> make_shared_core(std::unique_ptr<storage_holder>, std::byte* data, std::uint64_t size,
+                                                storage_type, bool keeps_state, bool fresh) noexcept;
 // Bytes of a storage that keeps state in front of the lane.
 inline constexpr std::uint64_t header_bytes = 128;
 
@@ -45,47 +46,47 @@ template <class S>
 result<std::pair<shared_core*, S*>> make_core_over(S storage) noexcept;
 }  // namespace detail
 
-// A range of a lane that other processes share too, for sending: an address means nothing elsewhere. 24 bytes, any byte of it may be
-// copied. Nothing in it is trusted by who receives it.
+// A range of a lane that other processes share too, for sending: an address means nothing elsewhere. 24 bytes, any byte
+// of it may be copied. Nothing in it is trusted by who receives it.
 struct fragment_token {
-    std::uint64_t offset;   // from the lane's first byte
+    std::uint64_t offset;  // from the lane's first byte
     std::uint64_t size;
-    std::uint64_t cycle;    // of the lane when it was made: an older one is refused
+    std::uint64_t cycle;  // of the lane when it was made: an older one is refused
 };
 
-// A lane over any storage, named but not owned: what a highway gives for one of its lanes, good as long as the highway is there.
-// Copyable. One that names no lane fails every call with not_initialised. Many threads may call at once.
+// A lane over any storage, named but not owned: what a highway gives for one of its lanes, good as long as the highway
+// is there. Copyable. One that names no lane fails every call with not_initialised. Many threads may call at once.
 class LANES_API lane_ref {
   public:
     lane_ref() noexcept = default;
 
-    // A fragment of `bytes` bytes whose first byte is at a multiple of `alignment`. It gives up with `contended` when other threads were
-    // faster `tries` times (0: never gives up). Any thread. A compare-and-swap, about ten nanoseconds while nobody else uses the lane.
-    // Errors: size_out_of_range (zero, or more than the capacity), bad_alignment (no power of two, more than max_alignment; in lanes
-    // between processes, more than 4096), lane_full, lane_closed, lane_disposed, too_many_fragments (a million are alive), contended,
-    // not_initialised.
+    // A fragment of `bytes` bytes whose first byte is at a multiple of `alignment`. It gives up with `contended` when
+    // other threads were faster `tries` times (0: never gives up). Any thread. A compare-and-swap, about ten
+    // nanoseconds while nobody else uses the lane. Errors: size_out_of_range (zero, or more than the capacity),
+    // bad_alignment (no power of two, more than max_alignment; in lanes between processes, more than 4096), lane_full,
+    // lane_closed, lane_disposed, too_many_fragments (a million are alive), contended, not_initialised.
     fragment allocate(std::uint64_t bytes, std::uint64_t alignment = 16, unsigned tries = 0) {
         return try_allocate(bytes, alignment, tries).value();
     }
     result<fragment> try_allocate(std::uint64_t bytes, std::uint64_t alignment = 16, unsigned tries = 0) noexcept;
 
     // One moment's truth; other threads may have changed it since. Zero for an empty lane. Constant time.
-    std::uint64_t capacity() const noexcept;       // bytes
-    std::uint64_t offset() const noexcept;         // bytes from which on the lane is free
-    std::uint64_t free_space() const noexcept;     // bytes that one fragment of alignment 16 could have
-    std::uint64_t live() const noexcept;           // fragments
-    std::uint64_t cycle() const noexcept;          // resets so far
+    std::uint64_t capacity() const noexcept;    // bytes
+    std::uint64_t offset() const noexcept;      // bytes from which on the lane is free
+    std::uint64_t free_space() const noexcept;  // bytes that one fragment of alignment 16 could have
+    std::uint64_t live() const noexcept;        // fragments
+    std::uint64_t cycle() const noexcept;       // resets so far
     bool closed() const noexcept;
     bool disposed() const noexcept;
     storage_type type() const noexcept;
 
-    // When something was last allocated, to about 4 ms; of small ones that share 4 KiB of the lane, when the first was. The
-    // clock's epoch if nothing ever was.
+    // When something was last allocated, to about 4 ms; of small ones that share 4 KiB of the lane, when the first was.
+    // The clock's epoch if nothing ever was.
     std::chrono::steady_clock::time_point last_allocation() const noexcept;
 
-    // A closed lane hands out nothing and checked access to its fragments says lane_closed, until it is reopened. Releases
-    // go on, and reset it as always. Closing twice is no error. A lane between processes is closed for all of them.
-    // Errors: lane_disposed, not_initialised.
+    // A closed lane hands out nothing and checked access to its fragments says lane_closed, until it is reopened.
+    // Releases go on, and reset it as always. Closing twice is no error. A lane between processes is closed for all of
+    // them. Errors: lane_disposed, not_initialised.
     void close() { try_close().value(); }
     result<void> try_close() noexcept;
     void reopen() { try_reopen().value(); }
@@ -94,25 +95,31 @@ class LANES_API lane_ref {
     // Gives the storage up: at once if no fragment is alive, else with the last one. Disposing twice is no error.
     void dispose() noexcept;
 
-    // Resets the lane although fragments are alive, and closes it if asked. Those become orphans: checked access to them says
-    // wrong_cycle, their release changes nothing. UNSAFE: their bytes are handed out again, so whoever writes through one
-    // writes into others' data. Gives the number of orphans.
-    // Errors: lane_disposed, not_initialised, fragments_alive (there have been orphans ever since 63 forced resets ago, and one
-    // more could make the oldest look valid). Between processes nobody knows of the others' orphans: there, who resets by force
-    // sees to it that none is older than 63.
+    // Resets the lane although fragments are alive, and closes it if asked. Those become orphans: checked access to
+    // them says wrong_cycle, their release changes nothing. UNSAFE: their bytes are handed out again, so whoever writes
+    // through one writes into others' data. Gives the number of orphans. Errors: lane_disposed, not_initialised,
+    // fragments_alive (there have been orphans ever since 63 forced resets ago, and one more could make the oldest look
+    // valid). Between processes nobody knows of the others' orphans: there, who resets by force sees to it that none is
+    // older than 63.
     std::uint64_t force_reset(bool close = false) { return try_force_reset(close).value(); }
     result<std::uint64_t> try_force_reset(bool close = false) noexcept;
 
-    // All bytes of the lane, whoever they belong to. Empty for an empty or disposed lane. The span is good until the storage is given up.
+    // All bytes of the lane, whoever they belong to. Empty for an empty or disposed lane. The span is good until the
+    // storage is given up.
     std::span<std::byte> bytes() const noexcept;
 
-    // Overwrites the lane's first bytes, all of them or `bytes` of them, from a stream or a file descriptor; what fragments hold
-    // there is overwritten too. Gives the number of bytes written. Errors: size_out_of_range (more than the capacity),
-    // end_of_stream (the source was shorter; what it had is written), system_failure, lane_disposed, not_initialised.
+    // Overwrites the lane's first bytes, all of them or `bytes` of them, from a stream or a file descriptor; what
+    // fragments hold there is overwritten too. Gives the number of bytes written. Errors: size_out_of_range (more than
+    // the capacity), end_of_stream (the source was shorter; what it had is written), system_failure, lane_disposed,
+    // not_initialised.
     static constexpr std::uint64_t all_bytes = ~std::uint64_t{0};
-    std::uint64_t fill_from(std::istream& from, std::uint64_t bytes = all_bytes) { return try_fill_from(from, bytes).value(); }
+    std::uint64_t fill_from(std::istream& from, std::uint64_t bytes = all_bytes) {
+        return try_fill_from(from, bytes).value();
+    }
     result<std::uint64_t> try_fill_from(std::istream&, std::uint64_t bytes = all_bytes) noexcept;
-    std::uint64_t fill_from(int descriptor, std::uint64_t bytes = all_bytes) { return try_fill_from(descriptor, bytes).value(); }
+    std::uint64_t fill_from(int descriptor, std::uint64_t bytes = all_bytes) {
+        return try_fill_from(descriptor, bytes).value();
+    }
     result<std::uint64_t> try_fill_from(int descriptor, std::uint64_t bytes = all_bytes) noexcept;
 
     // What the lane is and does, in one line. Throws std::bad_alloc.
@@ -124,17 +131,17 @@ class LANES_API lane_ref {
     // receives the token. Errors: those of fragment::check(), not_a_lane (the fragment is of another lane).
     fragment_token send(fragment f) { return try_send(std::move(f)).value(); }
     result<fragment_token> try_send(fragment) noexcept;
-    // receive: the fragment of a token that was sent; once only. Errors: wrong_cycle, out_of_bounds, lane_closed, lane_disposed,
-    // negative_reset (nothing is alive, so it was received and released before).
+    // receive: the fragment of a token that was sent; once only. Errors: wrong_cycle, out_of_bounds, lane_closed,
+    // lane_disposed, negative_reset (nothing is alive, so it was received and released before).
     fragment receive(const fragment_token& t) { return try_receive(t).value(); }
     result<fragment> try_receive(const fragment_token&) noexcept;
     // look: the bytes of a token without taking them over; they stay the sender's or the receiver's. Errors as receive.
     std::span<std::byte> look(const fragment_token& t) const { return try_look(t).value(); }
     result<std::span<std::byte>> try_look(const fragment_token&) const noexcept;
 
-    // What a reopened file held when it was closed, from the lane's first byte to its offset, as one fragment; as long as nobody
-    // takes and releases it, the lane does not reset. Empty if there was nothing, or it was taken before. What was alive when
-    // the lane was disposed is in it, and what was sent; what was released before is not.
+    // What a reopened file held when it was closed, from the lane's first byte to its offset, as one fragment; as long
+    // as nobody takes and releases it, the lane does not reset. Empty if there was nothing, or it was taken before.
+    // What was alive when the lane was disposed is in it, and what was sent; what was released before is not.
     fragment contents() noexcept;
 
     // For highways.
@@ -145,10 +152,11 @@ class LANES_API lane_ref {
     detail::shared_core* core_ = nullptr;
 };
 
-// A lane over any storage, owned. Move-only: moving, assigning and destroying it is no other thread's business meanwhile.
+// A lane over any storage, owned. Move-only: moving, assigning and destroying it is no other thread's business
+// meanwhile.
 class LANES_API lane : public lane_ref {
   public:
-    lane() noexcept = default;   // empty
+    lane() noexcept = default;  // empty
     lane(lane&& other) noexcept : lane_ref(std::exchange(other.core_, nullptr)) {}
     lane& operator=(lane&& other) noexcept;
     // Disposes. Fragments that are still alive stay valid memory; they keep the storage until the last of them goes.
@@ -158,12 +166,12 @@ class LANES_API lane : public lane_ref {
     using lane_ref::lane_ref;
 };
 
-// A lane over storage of one kind. Errors of making one: those of the storage; size_out_of_range for a capacity of zero; for a
-// storage that was not made now, not_a_lane, storage_truncated and storage_corrupt.
+// A lane over storage of one kind. Errors of making one: those of the storage; size_out_of_range for a capacity of
+// zero; for a storage that was not made now, not_a_lane, storage_truncated and storage_corrupt.
 template <storage S>
 class basic_lane : public lane {
   public:
-    basic_lane() noexcept = default;   // empty
+    basic_lane() noexcept = default;  // empty
     // `capacity`: bytes for fragments; a reopened file keeps its own.
     explicit basic_lane(std::uint64_t capacity, const typename S::options& options = {})
         : basic_lane(try_create(capacity, options).value()) {}
@@ -200,7 +208,8 @@ result<std::pair<detail::shared_core*, S*>> detail::make_core_over(S storage) no
     if (holder == nullptr) return errc::out_of_memory;
     S* held = &holder->held;
     std::unique_ptr<storage_holder> owned(holder);
-    result<shared_core*> core = make_shared_core(std::move(owned), held->data(), held->size(), S::type, S::keeps_state, fresh);
+    result<shared_core*> core =
+        make_shared_core(std::move(owned), held->data(), held->size(), S::type, S::keeps_state, fresh);
     if (!core) return core.why();
     return std::pair(*core, held);
 }

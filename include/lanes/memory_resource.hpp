@@ -49,7 +49,9 @@ class LANES_API owned_resource final : public std::pmr::memory_resource {
 
   private:
     void* do_allocate(std::size_t bytes, std::size_t alignment) override;
-    void do_deallocate(void* block, std::size_t bytes, std::size_t) override { highway_.free_block(block, bytes != 0 ? bytes : 1); }
+    void do_deallocate(void* block, std::size_t bytes, std::size_t) override {
+        highway_.free_block(block, bytes != 0 ? bytes : 1);
+    }
     bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override;
 
     owned_highway& highway_;
@@ -88,7 +90,8 @@ class allocator {
         if (count > std::numeric_limits<std::ptrdiff_t>::max() / sizeof(T)) throw_bad_alloc(errc::size_out_of_range);
         std::uint64_t bytes = count != 0 ? count * sizeof(T) : 1;
         result<void*> block = detail::block_from(*highway_, bytes, alignof(T));
-        if (!block) [[unlikely]] throw_bad_alloc(block.error());
+        if (!block) [[unlikely]]
+            throw_bad_alloc(block.error());
         return static_cast<T*>(*block);
     }
     void deallocate(T* block, std::size_t count) noexcept {

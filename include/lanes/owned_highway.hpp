@@ -6,9 +6,9 @@
 //     highway.free_block(block, 200);                    // a count; nothing in the block is touched
 //
 // Every lane is a span: a power-of-two stretch of memory at a multiple of its own size, with the lane's state near its
-// beginning. A block's lane is found by clearing the low bits of its address, so a block has no header and freeing one in
-// random order misses the cache once a lane, not once a block. A lane whose last block goes is empty and serves again; beyond
-// keep_bytes, what empty lanes hold goes back to the system.
+// beginning. A block's lane is found by clearing the low bits of its address, so a block has no header and freeing one
+// in random order misses the cache once a lane, not once a block. A lane whose last block goes is empty and serves
+// again; beyond keep_bytes, what empty lanes hold goes back to the system.
 //
 // The owner allocates; any thread may free (one atomic operation then). lanes::scratch and lanes::frame give memory on
 // the same highway that is never freed one by one.
@@ -33,16 +33,19 @@ class scratch;
 class frame;
 
 struct owned_highway_options {
-    // The size of a lane's span in bytes: a power of two from 64 KiB to 1 GiB. A lane is reset when all in it is freed, so small
-    // lanes come back sooner, and large ones cost less. What is larger than a quarter of it gets a lane of its own.
+    // The size of a lane's span in bytes: a power of two from 64 KiB to 1 GiB. A lane is reset when all in it is freed,
+    // so small lanes come back sooner, and large ones cost less. What is larger than a quarter of it gets a lane of its
+    // own.
     std::uint64_t lane_bytes = std::uint64_t{256} << 10;
     // The most bytes of lanes at once. At least lane_bytes.
     std::uint64_t max_bytes = std::uint64_t{1} << 46;
-    // Bytes of empty lanes whose memory is kept for the next allocation; what is beyond goes back as lanes become empty.
+    // Bytes of empty lanes whose memory is kept for the next allocation; what is beyond goes back as lanes become
+    // empty.
     std::uint64_t keep_bytes = std::uint64_t{32} << 20;
     // Lanes are mapped several at a time, from one up to this many bytes as the highway grows. Rounded to lanes.
     std::uint64_t most_mapped_at_once = std::uint64_t{4} << 20;
-    // Asks for huge pages behind mappings of 2 MiB and more: one page fault instead of 512, for highways whose lanes fill up.
+    // Asks for huge pages behind mappings of 2 MiB and more: one page fault instead of 512, for highways whose lanes
+    // fill up.
     bool huge_pages = false;
 };
 
@@ -57,20 +60,20 @@ class LANES_API span_lane final : public owned_core {
     span_lane(owned_highway_core& home, mapped_spans* mapping, std::byte* data, std::uint64_t capacity) noexcept
         : owned_core(data, capacity, storage_type::mapping), home_(&home), mapping_(mapping) {}
 
-    // Where the state of the lane lies that holds `block`. Lanes lie at multiples of their size, so states at one place in
-    // each would share a few sets of the caches; a place among several depends on the address.
+    // Where the state of the lane lies that holds `block`. Lanes lie at multiples of their size, so states at one place
+    // in each would share a few sets of the caches; a place among several depends on the address.
     static span_lane* of(const void* block, unsigned span_shift) noexcept {
         std::uintptr_t number = reinterpret_cast<std::uintptr_t>(block) >> span_shift;
         return reinterpret_cast<span_lane*>((number << span_shift) + number % places * place_bytes);
     }
     static constexpr std::uint64_t places = 16, place_bytes = 256;
-    static constexpr std::uint64_t front_bytes = places * place_bytes;   // before a lane's first block
+    static constexpr std::uint64_t front_bytes = places * place_bytes;  // before a lane's first block
 
     // Bytes of address space, the front and all.
     std::uint64_t span_bytes() const noexcept { return front_bytes + capacity(); }
 
     // For its highway.
-    span_lane *next = this, *previous = this;   // in the one ring that the lane is in
+    span_lane *next = this, *previous = this;  // in the one ring that the lane is in
     void reset_now() noexcept { reset(); }
 
   private:
@@ -79,7 +82,7 @@ class LANES_API span_lane final : public owned_core {
     void core_unused() noexcept override;
 
     owned_highway_core* home_;
-    mapped_spans* mapping_;   // what the lane's span is a part of
+    mapped_spans* mapping_;  // what the lane's span is a part of
 };
 static_assert(sizeof(span_lane) <= span_lane::place_bytes);
 
@@ -96,24 +99,26 @@ class LANES_API owned_highway {
 
     owned_highway(owned_highway&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
     owned_highway& operator=(owned_highway&& other) noexcept;
-    // Gives everything back but what is still alive; that stays valid and may be freed later, as fragments by any thread, as blocks
-    // with free_orphan. No scope may be open.
+    // Gives everything back but what is still alive; that stays valid and may be freed later, as fragments by any
+    // thread, as blocks with free_orphan. No scope may be open.
     ~owned_highway();
 
-    // At least `bytes` bytes at a multiple of `alignment`, alive until they are freed. Errors: size_out_of_range (zero, or more than
-    // max_bytes), bad_alignment (no power of two, or more than lane_bytes / 2), max_bytes_reached, out_of_memory, not_the_owner,
-    // not_initialised.
+    // At least `bytes` bytes at a multiple of `alignment`, alive until they are freed. Errors: size_out_of_range (zero,
+    // or more than max_bytes), bad_alignment (no power of two, or more than lane_bytes / 2), max_bytes_reached,
+    // out_of_memory, not_the_owner, not_initialised.
     void* allocate_block(std::uint64_t bytes, std::uint64_t alignment = 16) {
-        if (void* at = allocate_now(bytes, alignment)) [[likely]] return at;
+        if (void* at = allocate_now(bytes, alignment)) [[likely]]
+            return at;
         return allocate_slowly(bytes, alignment).value();
     }
     result<void*> try_allocate_block(std::uint64_t bytes, std::uint64_t alignment = 16) noexcept {
-        if (void* at = allocate_now(bytes, alignment)) [[likely]] return at;
+        if (void* at = allocate_now(bytes, alignment)) [[likely]]
+            return at;
         return allocate_slowly(bytes, alignment);
     }
 
-    // Frees a block of this highway; `bytes` as allocated. Any thread; other threads than the owner: one atomic operation.
-    // The block allocated last gives its room back at once.
+    // Frees a block of this highway; `bytes` as allocated. Any thread; other threads than the owner: one atomic
+    // operation. The block allocated last gives its room back at once.
     void free_block(void* block, std::uint64_t bytes) noexcept { free_in(block, bytes, hot().span_shift); }
     // The same for a block whose highway is gone; `lane_bytes` was that highway's option.
     static void free_orphan(void* block, std::uint64_t bytes, std::uint64_t lane_bytes) noexcept {
@@ -131,13 +136,13 @@ class LANES_API owned_highway {
     }
 
     // One moment's truth. O(lanes), but for the last.
-    std::size_t lane_count() const noexcept;          // lanes that hold something or are in use
-    std::uint64_t total_live() const noexcept;        // blocks and fragments
-    std::uint64_t bytes_held() const noexcept;        // of lanes, and of those that were mapped with them
+    std::size_t lane_count() const noexcept;    // lanes that hold something or are in use
+    std::uint64_t total_live() const noexcept;  // blocks and fragments
+    std::uint64_t bytes_held() const noexcept;  // of lanes, and of those that were mapped with them
     const owned_highway_options& options() const noexcept;
 
-    // Looks for lanes that other threads have emptied, and gives the memory of all empty lanes back to the system. Gives the
-    // number of bytes. Error: not_the_owner, not_initialised.
+    // Looks for lanes that other threads have emptied, and gives the memory of all empty lanes back to the system.
+    // Gives the number of bytes. Error: not_the_owner, not_initialised.
     std::uint64_t trim() { return try_trim().value(); }
     result<std::uint64_t> try_trim() noexcept;
 
@@ -168,17 +173,21 @@ class LANES_API owned_highway {
         return hot().owner.load(std::memory_order_relaxed) == detail::thread_identity() ? errc{} : errc::not_the_owner;
     }
     hot_state& open_scope() const {
-        if (errc e = check_scope(); e != errc{}) [[unlikely]] throw_error(e);
-        if (hot().innermost->end == 0) [[unlikely]] take_first_scratch_lane();
+        if (errc e = check_scope(); e != errc{}) [[unlikely]]
+            throw_error(e);
+        if (hot().innermost->end == 0) [[unlikely]]
+            take_first_scratch_lane();
         return hot();
     }
     // Where there is none to be had, a scope begins without.
     void take_first_scratch_lane() const noexcept;
 
     void* allocate_now(std::uint64_t bytes, std::uint64_t alignment) noexcept {
-        if (core_ == nullptr) [[unlikely]] return nullptr;
+        if (core_ == nullptr) [[unlikely]]
+            return nullptr;
         detail::span_lane* lane = hot().current;
-        if (!lane->owned_by_caller()) [[unlikely]] return nullptr;
+        if (!lane->owned_by_caller()) [[unlikely]]
+            return nullptr;
         return lane->allocate(bytes, alignment);
     }
     result<void*> allocate_slowly(std::uint64_t bytes, std::uint64_t alignment) noexcept;
@@ -191,7 +200,8 @@ class LANES_API owned_highway {
         }
     }
     fragment fragment_over(void* block, std::uint64_t bytes) const noexcept {
-        return fragment(fragment::parts{static_cast<std::byte*>(block), bytes, detail::span_lane::of(block, hot().span_shift), 0});
+        return fragment(
+            fragment::parts{static_cast<std::byte*>(block), bytes, detail::span_lane::of(block, hot().span_shift), 0});
     }
 
     explicit owned_highway(detail::owned_highway_core* core) noexcept : core_(core) {}

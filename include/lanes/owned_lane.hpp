@@ -25,20 +25,22 @@ namespace lanes {
 // A thread-owned lane over any storage. Move-only; all calls are the owner's alone, unless they say otherwise.
 class LANES_API owned_lane {
   public:
-    owned_lane() noexcept = default;   // empty
+    owned_lane() noexcept = default;  // empty
     owned_lane(owned_lane&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
     owned_lane& operator=(owned_lane&& other) noexcept;
     // Disposes. Fragments that are alive keep the storage. By the owner, or by any thread when the owner has ended.
     ~owned_lane();
 
-    // As lane::allocate; nobody competes. Errors: size_out_of_range, bad_alignment, lane_full, lane_closed, lane_disposed,
-    // not_the_owner, not_initialised.
+    // As lane::allocate; nobody competes. Errors: size_out_of_range, bad_alignment, lane_full, lane_closed,
+    // lane_disposed, not_the_owner, not_initialised.
     fragment allocate(std::uint64_t bytes, std::uint64_t alignment = 16) {
-        if (std::byte* at = allocate_now(bytes, alignment)) [[likely]] return fragment_at(at, bytes);
+        if (std::byte* at = allocate_now(bytes, alignment)) [[likely]]
+            return fragment_at(at, bytes);
         return try_again(bytes, alignment).value();
     }
     result<fragment> try_allocate(std::uint64_t bytes, std::uint64_t alignment = 16) noexcept {
-        if (std::byte* at = allocate_now(bytes, alignment)) [[likely]] return fragment_at(at, bytes);
+        if (std::byte* at = allocate_now(bytes, alignment)) [[likely]]
+            return fragment_at(at, bytes);
         return try_again(bytes, alignment);
     }
 
@@ -95,19 +97,20 @@ class LANES_API owned_lane {
 };
 
 namespace detail {
-LANES_API result<owned_core*> make_owned_core(std::unique_ptr<storage_holder>, std::byte* data, std::uint64_t size, storage_type) noexcept;
+LANES_API result<owned_core*> make_owned_core(std::unique_ptr<storage_holder>, std::byte* data, std::uint64_t size,
+                                              storage_type) noexcept;
 }
 
 // A thread-owned lane over storage of one kind; not over storage that others see, because they would need the atomics.
 // Errors of making one: those of the storage, size_out_of_range.
 template <storage S>
-    requires(!S::keeps_state)
-class basic_owned_lane : public owned_lane {
+requires(!S::keeps_state) class basic_owned_lane : public owned_lane {
   public:
     basic_owned_lane() noexcept = default;
     explicit basic_owned_lane(std::uint64_t capacity, const typename S::options& options = {})
         : basic_owned_lane(try_create(capacity, options).value()) {}
-    static result<basic_owned_lane> try_create(std::uint64_t capacity, const typename S::options& options = {}) noexcept {
+    static result<basic_owned_lane> try_create(std::uint64_t capacity,
+                                               const typename S::options& options = {}) noexcept {
         if (capacity == 0 || capacity > basic_lane<S>::max_capacity) return errc::size_out_of_range;
         result<S> made = S::try_create(detail::whole_granules(capacity), options);
         return made ? try_over(*std::move(made)) : result<basic_owned_lane>(made.why());
@@ -118,7 +121,8 @@ class basic_owned_lane : public owned_lane {
         auto* holder = new (std::nothrow) detail::holder_of<S>(std::move(storage));
         if (holder == nullptr) return errc::out_of_memory;
         S* held = &holder->held;
-        auto core = detail::make_owned_core(std::unique_ptr<detail::storage_holder>(holder), held->data(), held->size(), S::type);
+        auto core = detail::make_owned_core(std::unique_ptr<detail::storage_holder>(holder), held->data(), held->size(),
+                                            S::type);
         if (!core) return core.why();
         return basic_owned_lane(*core, held);
     }

@@ -1,8 +1,8 @@
 // Where the bytes of a lane lie: the process heap, an anonymous mapping, a file, or memory that processes share.
 //
 // A storage is a move-only owner of one contiguous range of bytes that never moves. It knows nothing of lanes; a lane
-// takes one over and gives it up when it is disposed and its last fragment has gone. A storage that was moved from has no
-// bytes; it can be assigned to and destroyed.
+// takes one over and gives it up when it is disposed and its last fragment has gone. A storage that was moved from has
+// no bytes; it can be assigned to and destroyed.
 #pragma once
 
 #include <atomic>
@@ -28,35 +28,37 @@ LANES_API const char* name_of(storage_type) noexcept;
 inline constexpr std::uint64_t max_alignment = std::uint64_t{1} << 30;
 
 // What a storage must be. `options` says how to make one; `options::for_lane(index)` is the same for the lane with that
-// index of a highway (a file gets a name of its own). A storage with `keeps_state` puts the lane's state beside the bytes,
-// so that another process, or this one after a restart, finds it there.
+// index of a highway (a file gets a name of its own). A storage with `keeps_state` puts the lane's state beside the
+// bytes, so that another process, or this one after a restart, finds it there.
 template <class S>
-concept storage =
-    std::movable<S> && !std::copyable<S> && requires(const S& s, const typename S::options& o, std::uint64_t bytes, std::size_t index) {
-        { S::type } -> std::convertible_to<storage_type>;
-        { S::keeps_state } -> std::convertible_to<bool>;
-        { S::try_create(bytes, o) } -> std::same_as<result<S>>;
-        { o.for_lane(index) } -> std::same_as<typename S::options>;
-        { s.data() } -> std::same_as<std::byte*>;
-        { s.size() } -> std::same_as<std::uint64_t>;
-    };
+concept storage = std::movable<S> && !std::copyable<S> &&
+                  requires(const S& s, const typename S::options& o, std::uint64_t bytes, std::size_t index) {
+    { S::type } -> std::convertible_to<storage_type>;
+    { S::keeps_state } -> std::convertible_to<bool>;
+    { S::try_create(bytes, o) } -> std::same_as<result<S>>;
+    { o.for_lane(index) } -> std::same_as<typename S::options>;
+    { s.data() } -> std::same_as<std::byte*>;
+    { s.size() } -> std::same_as<std::uint64_t>;
+};
 
 // Bytes of the process's own malloc: of lanes where that is preloaded, of any other malloc elsewhere.
 class LANES_API heap_storage {
   public:
     struct options {
-        std::uint64_t alignment = 64;   // of the first byte; a power of two up to max_alignment
+        std::uint64_t alignment = 64;  // of the first byte; a power of two up to max_alignment
         options for_lane(std::size_t) const { return *this; }
     };
     static constexpr storage_type type = storage_type::process_heap;
     static constexpr bool keeps_state = false;
 
-    // `bytes` (1 or more) bytes of any contents. Errors: size_out_of_range (zero, or about 2^63 and more: a negative number
-    // when cast), bad_alignment, out_of_memory. Any thread.
+    // `bytes` (1 or more) bytes of any contents. Errors: size_out_of_range (zero, or about 2^63 and more: a negative
+    // number when cast), bad_alignment, out_of_memory. Any thread.
     static result<heap_storage> try_create(std::uint64_t bytes, const options&) noexcept;
 
     heap_storage(heap_storage&& other) noexcept
-        : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)), alignment_(other.alignment_) {}
+        : data_(std::exchange(other.data_, nullptr)),
+          size_(std::exchange(other.size_, 0)),
+          alignment_(other.alignment_) {}
     heap_storage& operator=(heap_storage&& other) noexcept;
     ~heap_storage();
 
@@ -78,17 +80,18 @@ enum class grant : std::uint8_t { not_asked, granted, refused };
 class LANES_API mapping_storage {
   public:
     struct options {
-        std::uint64_t alignment = 0;        // of the first byte at least, a power of two up to max_alignment; it is never
-                                            // less than a page (2 MiB with huge_pages), which 0 asks for
-        bool huge_pages = false;            // ask for transparent huge pages; see huge_pages() for the answer
+        std::uint64_t alignment = 0;  // of the first byte at least, a power of two up to max_alignment; it is never
+                                      // less than a page (2 MiB with huge_pages), which 0 asks for
+        bool huge_pages = false;      // ask for transparent huge pages; see huge_pages() for the answer
         std::optional<int> numa_node = {};  // prefer memory of this node; see numa() for the answer
         options for_lane(std::size_t) const { return *this; }
     };
     static constexpr storage_type type = storage_type::mapping;
     static constexpr bool keeps_state = false;
 
-    // `bytes` (1 or more) bytes of zero, rounded up to pages. A refused huge page or node is no error: the memory is there, and
-    // huge_pages() and numa() say so. Errors: size_out_of_range, bad_alignment, bad_option (a negative node), out_of_memory. Any thread.
+    // `bytes` (1 or more) bytes of zero, rounded up to pages. A refused huge page or node is no error: the memory is
+    // there, and huge_pages() and numa() say so. Errors: size_out_of_range, bad_alignment, bad_option (a negative
+    // node), out_of_memory. Any thread.
     static result<mapping_storage> try_create(std::uint64_t bytes, const options&) noexcept;
 
     mapping_storage(mapping_storage&&) noexcept;
@@ -97,15 +100,15 @@ class LANES_API mapping_storage {
 
     std::byte* data() const noexcept { return data_; }
     std::uint64_t size() const noexcept { return size_; }
-    // Granted: the system may back the range with huge pages, at the first touch or later. Refused also where the range is
-    // shorter than one, or the machine's or the process's setting says never.
+    // Granted: the system may back the range with huge pages, at the first touch or later. Refused also where the range
+    // is shorter than one, or the machine's or the process's setting says never.
     grant huge_pages() const noexcept { return huge_pages_; }
     // Granted: pages come from that node as long as it has any. Refused also where there is no such node.
     grant numa() const noexcept { return numa_; }
 
     // Gives the memory behind [from, from + bytes) back to the system, as far as it is whole pages; it reads as zero
-    // afterwards. What lies past the end of the storage is left out. Returns the bytes given back. The range must not be in
-    // use. A system call.
+    // afterwards. What lies past the end of the storage is left out. Returns the bytes given back. The range must not
+    // be in use. A system call.
     std::uint64_t purge(std::uint64_t from, std::uint64_t bytes) const noexcept;
 
   private:
@@ -116,46 +119,47 @@ class LANES_API mapping_storage {
 };
 
 // A file, mapped shared: what is written is in the file, also when the process is killed (after a power cut only what
-// sync() has confirmed). Its blocks are reserved when it is made, so that a full disk is an error here and not a signal at
-// a later write; where the file system cannot reserve blocks, reserved() says so. Whoever shortens the file while it is
-// mapped makes every touch past its new end a SIGBUS, as with any mapped file.
+// sync() has confirmed). Its blocks are reserved when it is made, so that a full disk is an error here and not a signal
+// at a later write; where the file system cannot reserve blocks, reserved() says so. Whoever shortens the file while it
+// is mapped makes every touch past its new end a SIGBUS, as with any mapped file.
 //
-// A file is one storage's at a time, in all processes: a lane that opened it a second time would take the other one's fragments
-// for leftovers. (Where the file system knows locks. The name may still be taken over with `replace`.)
+// A file is one storage's at a time, in all processes: a lane that opened it a second time would take the other one's
+// fragments for leftovers. (Where the file system knows locks. The name may still be taken over with `replace`.)
 //
-// A new file gets its name in the last step, when it has its size and its room: nobody sees half of one, and whatever goes
-// wrong or is killed before that leaves none. (Only where files without a name are unknown, it is `.lanes-NUMBER` meanwhile.)
+// A new file gets its name in the last step, when it has its size and its room: nobody sees half of one, and whatever
+// goes wrong or is killed before that leaves none. (Only where files without a name are unknown, it is `.lanes-NUMBER`
+// meanwhile.)
 class LANES_API file_storage {
   public:
     enum class open_mode : std::uint8_t {
-        create,             // must not exist
-        replace,            // a new file takes the name from an existing one, which one must be allowed to write to. Whoever
-                            // has the old one mapped keeps it as it was, and so does everybody when the call fails
-        open,               // must exist; its contents and its size stay
+        create,   // must not exist
+        replace,  // a new file takes the name from an existing one, which one must be allowed to write to. Whoever
+                  // has the old one mapped keeps it as it was, and so does everybody when the call fails
+        open,     // must exist; its contents and its size stay
         open_or_create,
     };
     struct options {
-        std::filesystem::path path = {};    // of the file itself; for_lane appends ".INDEX". A symbolic link is followed
-                                            // if it leads to a file; one that leads nowhere counts as an existing file
+        std::filesystem::path path = {};  // of the file itself; for_lane appends ".INDEX". A symbolic link is followed
+                                          // if it leads to a file; one that leads nowhere counts as an existing file
         open_mode mode = open_mode::create;
-        bool keep = false;                  // whether a new file stays when the storage goes. false: it never has a name, so
-                                            // that a killed process leaves none, and costs a descriptor as long as it lives.
-                                            // A file that was there before is opened to stay, whatever this says: who does
-                                            // not want it any more says try_keep(false)
-        unsigned permissions = 0600;        // of a new file, less the umask
-        bool exclusive = true;              // whether nobody else may have the file open, in any process. Lanes need that; false
-                                            // is for who shares a file's plain bytes, with others who say false
+        bool keep = false;            // whether a new file stays when the storage goes. false: it never has a name, so
+                                      // that a killed process leaves none, and costs a descriptor as long as it lives.
+                                      // A file that was there before is opened to stay, whatever this says: who does
+                                      // not want it any more says try_keep(false)
+        unsigned permissions = 0600;  // of a new file, less the umask
+        bool exclusive = true;  // whether nobody else may have the file open, in any process. Lanes need that; false
+                                // is for who shares a file's plain bytes, with others who say false
         options for_lane(std::size_t index) const;
     };
     static constexpr storage_type type = storage_type::file;
     static constexpr bool keeps_state = true;
 
-    // For a new file, `bytes` (1 or more) bytes of zero. An existing file that is opened keeps its own size, whatever `bytes`
-    // says; it is an error if it is empty (storage_truncated).
-    // Errors: size_out_of_range, bad_option (no file name in the path; no such mode; more than 0777), file_not_found (also
-    // the directory of a new file), file_exists, file_in_use (to be opened, and another storage has it open or a child of fork
-    // still has that one's memory), permission_denied (read-only path, somebody else's file), not_a_lane (a
-    // directory, a device), disk_full, out_of_memory (address space), system_failure. Any thread.
+    // For a new file, `bytes` (1 or more) bytes of zero. An existing file that is opened keeps its own size, whatever
+    // `bytes` says; it is an error if it is empty (storage_truncated). Errors: size_out_of_range, bad_option (no file
+    // name in the path; no such mode; more than 0777), file_not_found (also the directory of a new file), file_exists,
+    // file_in_use (to be opened, and another storage has it open or a child of fork still has that one's memory),
+    // permission_denied (read-only path, somebody else's file), not_a_lane (a directory, a device), disk_full,
+    // out_of_memory (address space), system_failure. Any thread.
     static result<file_storage> try_create(std::uint64_t bytes, const options&) noexcept;
 
     // A file that is there, of the size that it has, to stay: try_create with open_mode::open.
@@ -168,21 +172,22 @@ class LANES_API file_storage {
 
     std::byte* data() const noexcept { return data_; }
     std::uint64_t size() const noexcept { return size_; }
-    bool fresh() const noexcept { return fresh_; }            // its contents are new and zero
-    bool reserved() const noexcept { return reserved_; }      // its blocks are there
-    bool keeps() const noexcept { return keep_; }             // it has a name, and stays when the storage goes
+    bool fresh() const noexcept { return fresh_; }        // its contents are new and zero
+    bool reserved() const noexcept { return reserved_; }  // its blocks are there
+    bool keeps() const noexcept { return keep_; }         // it has a name, and stays when the storage goes
     // Absolute and without symbolic links: the same file also when the process has changed its directory.
     const std::filesystem::path& path() const noexcept { return path_; }
 
-    // Waits until [from, from + bytes) is on the medium, and with it the file's name if it has one. Errors: out_of_bounds,
-    // disk_full, system_failure, and permission_denied for a directory that may not be read. Any thread.
+    // Waits until [from, from + bytes) is on the medium, and with it the file's name if it has one. Errors:
+    // out_of_bounds, disk_full, system_failure, and permission_denied for a directory that may not be read. Any thread.
     result<void> try_sync(std::uint64_t from, std::uint64_t bytes) const noexcept;
     void sync(std::uint64_t from, std::uint64_t bytes) const { try_sync(from, bytes).value(); }
 
-    // Decides again whether the file stays when the storage goes. false takes its name away, now and for good; if another
-    // file has that name by now, that one stays. true gives its name to a file that has had none from the beginning.
-    // Errors: file_exists (the name is taken), file_not_found (the directory is gone), permission_denied, system_failure if
-    // the file lost its name earlier and cannot get it back. After an error all is as before. One thread at a time.
+    // Decides again whether the file stays when the storage goes. false takes its name away, now and for good; if
+    // another file has that name by now, that one stays. true gives its name to a file that has had none from the
+    // beginning. Errors: file_exists (the name is taken), file_not_found (the directory is gone), permission_denied,
+    // system_failure if the file lost its name earlier and cannot get it back. After an error all is as before. One
+    // thread at a time.
     result<void> try_keep(bool keep) noexcept;
 
   private:
@@ -195,10 +200,10 @@ class LANES_API file_storage {
     std::byte* data_ = nullptr;
     std::uint64_t size_ = 0;
     std::filesystem::path path_;
-    std::uint64_t file_system_ = 0, number_ = 0;           // together they say which file it is
-    int descriptor_ = -1;                                  // of a file that has no name yet
+    std::uint64_t file_system_ = 0, number_ = 0;  // together they say which file it is
+    int descriptor_ = -1;                         // of a file that has no name yet
     bool fresh_ = false, reserved_ = false, keep_ = false;
-    mutable std::atomic<bool> name_is_synced_ = false;     // relaxed: at worst two threads wait for the same thing
+    mutable std::atomic<bool> name_is_synced_ = false;  // relaxed: at worst two threads wait for the same thing
 };
 
 // Memory without a name in the file system, which other processes map too: inherited by a child, or sent as a file
@@ -206,29 +211,31 @@ class LANES_API file_storage {
 class LANES_API memfd_storage {
   public:
     struct options {
-        std::string name = "lanes";         // shown in /proc/PID/fd, no more than that
-        bool inherit = false;               // whether the descriptor stays open across exec
+        std::string name = "lanes";  // shown in /proc/PID/fd, no more than that
+        bool inherit = false;        // whether the descriptor stays open across exec
         options for_lane(std::size_t index) const;
     };
     static constexpr storage_type type = storage_type::memfd;
     static constexpr bool keeps_state = true;
 
-    // `bytes` (1 or more) bytes of zero, which the other side can neither shrink nor grow (it is sealed). Errors: size_out_of_range,
-    // bad_option (a name the system refuses), out_of_memory, system_failure. Any thread.
+    // `bytes` (1 or more) bytes of zero, which the other side can neither shrink nor grow (it is sealed). Errors:
+    // size_out_of_range, bad_option (a name the system refuses), out_of_memory, system_failure. Any thread.
     static result<memfd_storage> try_create(std::uint64_t bytes, const options&) noexcept;
 
-    // What try_open wants to be sure of. Memory that can be shrunk by whoever else has a descriptor of it makes every touch
-    // past its new end a SIGBUS.
+    // What try_open wants to be sure of. Memory that can be shrunk by whoever else has a descriptor of it makes every
+    // touch past its new end a SIGBUS.
     enum class size_promise : std::uint8_t {
-        sealed,     // nobody can shrink it; a memfd that is not sealed yet is sealed by try_open
-        trusted,    // the caller knows that nobody will. For ordinary shared memory (shm_open, a file of a tmpfs), which
-                    // cannot be sealed, and a memfd that was closed to seals
+        sealed,   // nobody can shrink it; a memfd that is not sealed yet is sealed by try_open
+        trusted,  // the caller knows that nobody will. For ordinary shared memory (shm_open, a file of a tmpfs), which
+                  // cannot be sealed, and a memfd that was closed to seals
     };
-    // Maps what another process has made; takes the descriptor over, also when it fails. Errors: not_a_lane (no mappable
-    // memory), storage_truncated (empty, or not sealed where it has to be), permission_denied (the descriptor or a seal
-    // forbids to write), out_of_memory, system_failure. Any thread.
+    // Maps what another process has made; takes the descriptor over, also when it fails. Errors: not_a_lane (no
+    // mappable memory), storage_truncated (empty, or not sealed where it has to be), permission_denied (the descriptor
+    // or a seal forbids to write), out_of_memory, system_failure. Any thread.
     static result<memfd_storage> try_open(int descriptor, size_promise = size_promise::sealed) noexcept;
-    static memfd_storage open(int descriptor, size_promise promise = size_promise::sealed) { return try_open(descriptor, promise).value(); }
+    static memfd_storage open(int descriptor, size_promise promise = size_promise::sealed) {
+        return try_open(descriptor, promise).value();
+    }
 
     memfd_storage(memfd_storage&&) noexcept;
     memfd_storage& operator=(memfd_storage&&) noexcept;
@@ -237,8 +244,8 @@ class LANES_API memfd_storage {
     std::byte* data() const noexcept { return data_; }
     std::uint64_t size() const noexcept { return size_; }
     bool fresh() const noexcept { return fresh_; }
-    bool sealed() const noexcept { return sealed_; }          // nobody can shrink it
-    int descriptor() const noexcept { return descriptor_; }   // stays ours; dup it to keep it
+    bool sealed() const noexcept { return sealed_; }         // nobody can shrink it
+    int descriptor() const noexcept { return descriptor_; }  // stays ours; dup it to keep it
 
   private:
     memfd_storage() = default;

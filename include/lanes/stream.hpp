@@ -213,8 +213,9 @@ class LANES_API highway_buf final : public checked_streambuf {
     void consume(std::uint64_t bytes) { try_consume(bytes).value(); }
     result<void> try_consume(std::uint64_t bytes) noexcept;
 
-    // Copies the bytes [offset, offset + to.size()) out and moves no position: to look at a header that may lie across tiles.
-    // Errors: out_of_bounds, those of fragment::check(). O(tiles before the offset at worst; the first one at once).
+    // Copies the bytes [offset, offset + to.size()) out and moves no position: to look at a header that may lie across
+    // tiles. Errors: out_of_bounds, those of fragment::check(). O(tiles before the offset at worst; the first one at
+    // once).
     void copy_out(std::uint64_t offset, std::span<std::byte> to) const { try_copy_out(offset, to).value(); }
     result<void> try_copy_out(std::uint64_t offset, std::span<std::byte> to) const noexcept;
 

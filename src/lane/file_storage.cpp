@@ -15,7 +15,8 @@ namespace {
 
 constexpr unsigned all_permissions = 0777;
 
-// How often a name is sought, or a race with another process run, before that is an error. A guess: losing twice is rare.
+// How often a name is sought, or a race with another process run, before that is an error. A guess: losing twice is
+// rare.
 constexpr int most_tries = 16;
 
 // A new file that is not what its user asked for before its last step. Without that step it leaves nothing behind.

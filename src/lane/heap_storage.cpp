@@ -10,11 +10,16 @@ namespace lanes {
 
 const char* name_of(storage_type type) noexcept {
     switch (type) {
-        case storage_type::process_heap: return "heap";
-        case storage_type::mapping: return "mapping";
-        case storage_type::file: return "file";
-        case storage_type::memfd: return "memfd";
-        case storage_type::slot: return "slot";
+        case storage_type::process_heap:
+            return "heap";
+        case storage_type::mapping:
+            return "mapping";
+        case storage_type::file:
+            return "file";
+        case storage_type::memfd:
+            return "memfd";
+        case storage_type::slot:
+            return "slot";
     }
     return "unknown";
 }

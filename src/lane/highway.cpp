@@ -31,7 +31,8 @@ fragment highway::allocate(std::uint64_t bytes, std::uint64_t alignment, const e
     detail::highway_core::refusal why;
     fragment::parts got;
     failure refused = core_->allocate(bytes, alignment, how, why, got);
-    if (refused.code == errc{}) [[likely]] return fragment(got);
+    if (refused.code == errc{}) [[likely]]
+        return fragment(got);
     if (why.quiet && (refused.code == errc::max_lanes_reached || refused.code == errc::max_bytes_reached)) return {};
     if (why.thrown == nullptr) throw_error(refused.code, refused.system_error);
     try {
@@ -65,17 +66,21 @@ T over_lanes(const detail::highway_core* core, T start, F&& f, Combine&& combine
 }  // namespace
 
 std::uint64_t highway::total_live() const noexcept {
-    return over_lanes(core_, std::uint64_t{0}, [](lane_ref lane) { return lane.live(); }, std::plus<>());
+    return over_lanes(
+        core_, std::uint64_t{0}, [](lane_ref lane) { return lane.live(); }, std::plus<>());
 }
 std::uint64_t highway::total_capacity() const noexcept {
-    return over_lanes(core_, std::uint64_t{0}, [](lane_ref lane) { return lane.capacity(); }, std::plus<>());
+    return over_lanes(
+        core_, std::uint64_t{0}, [](lane_ref lane) { return lane.capacity(); }, std::plus<>());
 }
 std::uint64_t highway::total_free_space() const noexcept {
-    return over_lanes(core_, std::uint64_t{0}, [](lane_ref lane) { return lane.free_space(); }, std::plus<>());
+    return over_lanes(
+        core_, std::uint64_t{0}, [](lane_ref lane) { return lane.free_space(); }, std::plus<>());
 }
 std::chrono::steady_clock::time_point highway::last_allocation() const noexcept {
-    return over_lanes(core_, std::chrono::steady_clock::time_point{}, [](lane_ref lane) { return lane.last_allocation(); },
-                      [](auto a, auto b) { return std::max(a, b); });
+    return over_lanes(
+        core_, std::chrono::steady_clock::time_point{}, [](lane_ref lane) { return lane.last_allocation(); },
+        [](auto a, auto b) { return std::max(a, b); });
 }
 
 result<lane_ref> highway::try_lane(std::size_t index) const noexcept {
@@ -127,9 +132,12 @@ void highway::dispose() noexcept {
 std::string highway::trace() const {
     if (core_ == nullptr) return "empty highway";
     std::ostringstream out;
-    out << name_of(type()) << " highway: " << lane_count() << " lanes, " << total_live() << " live, " << total_free_space() << " of "
-        << total_capacity() << " bytes free, " << bytes_held() << " held" << (disposed() ? ", disposed" : "") << '\n';
-    core_->each_lane([&](std::size_t index, detail::shared_core& lane) { out << "  " << index << ": " << lane_ref(&lane).trace() << '\n'; });
+    out << name_of(type()) << " highway: " << lane_count() << " lanes, " << total_live() << " live, "
+        << total_free_space() << " of " << total_capacity() << " bytes free, " << bytes_held() << " held"
+        << (disposed() ? ", disposed" : "") << '\n';
+    core_->each_lane([&](std::size_t index, detail::shared_core& lane) {
+        out << "  " << index << ": " << lane_ref(&lane).trace() << '\n';
+    });
     return out.str();
 }
 

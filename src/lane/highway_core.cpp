@@ -18,8 +18,8 @@ clock::time_point after(std::chrono::nanoseconds wait) noexcept {
 }
 
 bool is_limit(errc e) noexcept {
-    return e == errc::max_lanes_reached || e == errc::max_bytes_reached || e == errc::growth_timeout || e == errc::out_of_memory ||
-           e == errc::disk_full;
+    return e == errc::max_lanes_reached || e == errc::max_bytes_reached || e == errc::growth_timeout ||
+           e == errc::out_of_memory || e == errc::disk_full;
 }
 
 bool valid(const highway_options& o) noexcept {
@@ -27,9 +27,9 @@ bool valid(const highway_options& o) noexcept {
         return n >= highway_limits::min_lane_capacity && n <= highway_limits::max_lane_capacity;
     };
     return capacity_is_valid(o.default_lane_capacity) && std::ranges::all_of(o.lanes, capacity_is_valid) &&
-           o.laps_before_new_lane >= 1 && o.lane_tries >= 1 && o.concurrent_new_lanes >= 1 && o.new_lane_timeout.count() >= 0 &&
-           o.max_lanes >= 1 && o.max_lanes <= highway_limits::max_lanes && o.max_bytes >= 1 &&
-           o.max_bytes <= highway_limits::max_bytes;
+           o.laps_before_new_lane >= 1 && o.lane_tries >= 1 && o.concurrent_new_lanes >= 1 &&
+           o.new_lane_timeout.count() >= 0 && o.max_lanes >= 1 && o.max_lanes <= highway_limits::max_lanes &&
+           o.max_bytes >= 1 && o.max_bytes <= highway_limits::max_bytes;
 }
 
 std::uint64_t next_number() noexcept {
@@ -42,9 +42,16 @@ std::uint64_t next_number() noexcept {
 constinit thread_local last_use last_use_of_this_thread{0, nullptr};
 
 highway_core::highway_core(highway_options&& options, storage_type type, lane_maker make, bool passthrough)
-    : number_(next_number()), options_(std::move(options)), type_(type), make_(std::move(make)), passthrough_(passthrough),
-      max_alignment_(type == storage_type::file || type == storage_type::memfd ? max_alignment_between_processes : max_alignment),
-      totals_(std::make_shared<lane_totals>()), lanes_(stable_array_options{}), gate_(options_.concurrent_new_lanes) {}
+    : number_(next_number()),
+      options_(std::move(options)),
+      type_(type),
+      make_(std::move(make)),
+      passthrough_(passthrough),
+      max_alignment_(type == storage_type::file || type == storage_type::memfd ? max_alignment_between_processes
+                                                                               : max_alignment),
+      totals_(std::make_shared<lane_totals>()),
+      lanes_(stable_array_options{}),
+      gate_(options_.concurrent_new_lanes) {}
 
 highway_core::~highway_core() {
     dispose();
@@ -72,8 +79,8 @@ result<void> highway_core::start() noexcept {
     return {};
 }
 
-failure highway_core::search(std::uint64_t bytes, std::uint64_t alignment, const effort& how, const shared_core* asked, refusal& why,
-                             fragment::parts& got) noexcept {
+failure highway_core::search(std::uint64_t bytes, std::uint64_t alignment, const effort& how, const shared_core* asked,
+                             refusal& why, fragment::parts& got) noexcept {
     if (errc e = check_request(bytes, alignment, highway_limits::max_lane_capacity); e != errc{}) return {e};
     if (alignment > max_alignment_) return {errc::bad_alignment};
     if (passthrough_) {
@@ -102,8 +109,8 @@ failure highway_core::search(std::uint64_t bytes, std::uint64_t alignment, const
     }
 }
 
-bool highway_core::lap(std::size_t first, std::size_t lanes, std::uint64_t bytes, std::uint64_t alignment, unsigned tries,
-                       fragment::parts& got) noexcept {
+bool highway_core::lap(std::size_t first, std::size_t lanes, std::uint64_t bytes, std::uint64_t alignment,
+                       unsigned tries, fragment::parts& got) noexcept {
     std::size_t all = lanes_.size();
     for (std::size_t i = 0; i < lanes; ++i) {
         shared_core* core = lane_at((first + i) % all);
@@ -127,11 +134,12 @@ errc highway_core::refuse(errc e, const std::function<bool()>& callback, refusal
     }
 }
 
-result<void> highway_core::grow(std::uint64_t bytes, std::uint64_t alignment, std::uint64_t seen, refusal& why) noexcept {
+result<void> highway_core::grow(std::uint64_t bytes, std::uint64_t alignment, std::uint64_t seen,
+                                refusal& why) noexcept {
     growth_gate::pass pass(gate_, options_.new_lane_timeout);
     if (!pass) return errc::growth_timeout;
     if (disposed()) return errc::highway_disposed;
-    if (changes_.load(std::memory_order_acquire) != seen) return {};   // somebody else made one meanwhile
+    if (changes_.load(std::memory_order_acquire) != seen) return {};  // somebody else made one meanwhile
 
     // A lane's first byte is aligned to a granule at least.
     std::uint64_t least = bytes + (alignment > granule ? alignment : 0);
@@ -156,7 +164,8 @@ result<void> highway_core::grow(std::uint64_t bytes, std::uint64_t alignment, st
         }
     }
     if (capacity == 0) capacity = options_.default_lane_capacity;
-    result<void> added = add_lane(std::min(std::max(capacity, least), highway_limits::max_lane_capacity), least, *index);
+    result<void> added =
+        add_lane(std::min(std::max(capacity, least), highway_limits::max_lane_capacity), least, *index);
     if (errc e = refused(added.error()); e != added.error()) return e;
     return added;
 }
@@ -199,7 +208,7 @@ result<void> highway_core::add_lane(std::uint64_t capacity, std::uint64_t least,
         try {
             made = make_(*promised, index);
         } catch (...) {
-            made = errc::out_of_memory;   // options were copied
+            made = errc::out_of_memory;  // options were copied
         }
         if (!made) break_promise(*promised);
     }
@@ -215,7 +224,7 @@ result<void> highway_core::add_lane(std::uint64_t capacity, std::uint64_t least,
 void highway_core::put_lane(std::size_t index, shared_core* lane) noexcept {
     std::lock_guard hold(mutex_);
     shared_core* before = lanes_.peek(index);
-    bool too_late = disposed() || (before != nullptr && !before->disposed());   // another reopened it first
+    bool too_late = disposed() || (before != nullptr && !before->disposed());  // another reopened it first
     if (too_late) {
         lane->holder()->unmake();
         lane->dispose();
@@ -223,7 +232,7 @@ void highway_core::put_lane(std::size_t index, shared_core* lane) noexcept {
         return;
     }
     if (before != nullptr) {
-        lane->replaced = before;   // a thread may be about to ask it for room; it goes with the highway
+        lane->replaced = before;  // a thread may be about to ask it for room; it goes with the highway
     }
     lane->index = index;
     lanes_.try_exchange(index, lane).error();
@@ -246,7 +255,7 @@ result<std::size_t> highway_core::new_index() noexcept {
 
 void highway_core::give_index_back(std::size_t index) noexcept {
     std::lock_guard hold(mutex_);
-    if (lanes_.peek(index) != nullptr) return;   // it was a disposed lane's
+    if (lanes_.peek(index) != nullptr) return;  // it was a disposed lane's
     try {
         free_indices_.push_back(index);
     } catch (const std::bad_alloc&) {
@@ -269,7 +278,7 @@ result<void> highway_core::reopen_lane(std::size_t index) noexcept {
     if (disposed()) return errc::highway_disposed;
     growth_gate::pass pass(gate_, options_.new_lane_timeout);
     if (!pass) return errc::growth_timeout;
-    if (lane_at(index) != core) return {};   // somebody else has put one there
+    if (lane_at(index) != core) return {};  // somebody else has put one there
     // What it was made for; its capacity may be more, in whole pages.
     return add_lane(core->counted_bytes(), core->counted_bytes(), index);
 }
@@ -280,7 +289,8 @@ void highway_core::dispose() noexcept {
     each_lane([](std::size_t, shared_core& core) { core.dispose(); });
 }
 
-result<highway_core*> make_highway_core(highway_options&& options, storage_type type, lane_maker make, bool passthrough) noexcept {
+result<highway_core*> make_highway_core(highway_options&& options, storage_type type, lane_maker make,
+                                        bool passthrough) noexcept {
     try {
         bool cleanup = options.cleanup_at_exit && !passthrough;
         auto made = std::make_unique<highway_core>(std::move(options), type, std::move(make), passthrough);

@@ -21,10 +21,10 @@
 
 namespace lanes::detail {
 
-// The lane that the calling thread goes on with, on the highway that it used last. In the static part of the thread's storage, so
-// that it is reached without a call: two words a program.
+// The lane that the calling thread goes on with, on the highway that it used last. In the static part of the thread's
+// storage, so that it is reached without a call: two words a program.
 struct last_use {
-    std::uint64_t highway;   // highway_core::number_; 0: none
+    std::uint64_t highway;  // highway_core::number_; 0: none
     shared_core* lane;
 };
 extern constinit thread_local last_use last_use_of_this_thread [[gnu::tls_model("initial-exec")]];
@@ -39,22 +39,26 @@ class highway_core {
     result<void> start() noexcept;
 
     struct refusal {
-        bool asked = false;             // a limit's callback was called; once an allocation is enough
-        bool quiet = false;             // and asked for an empty fragment
-        std::exception_ptr thrown;      // what a callback threw
+        bool asked = false;         // a limit's callback was called; once an allocation is enough
+        bool quiet = false;         // and asked for an empty fragment
+        std::exception_ptr thrown;  // what a callback threw
     };
     // failure{errc{}}, and `got` has the fragment; or why not.
-    failure allocate(std::uint64_t bytes, std::uint64_t alignment, const effort& how, refusal& why, fragment::parts& got) noexcept {
+    failure allocate(std::uint64_t bytes, std::uint64_t alignment, const effort& how, refusal& why,
+                     fragment::parts& got) noexcept {
         shared_core* lane = last_used();
         if (lane != nullptr) [[likely]] {
             unsigned tries = how.tries != 0 ? how.tries : options_.lane_tries;
-            if (lane->allocate(bytes, alignment, tries, got) == errc{}) [[likely]] return {};
+            if (lane->allocate(bytes, alignment, tries, got) == errc{}) [[likely]]
+                return {};
         }
         return search(bytes, alignment, how, lane, why, got);
     }
 
     // Null where there is none.
-    shared_core* lane_at(std::size_t index) const noexcept { return index < lanes_.size() ? lanes_.peek(index) : nullptr; }
+    shared_core* lane_at(std::size_t index) const noexcept {
+        return index < lanes_.size() ? lanes_.peek(index) : nullptr;
+    }
     std::size_t lanes_made() const noexcept { return lanes_made_.load(std::memory_order_acquire); }
     std::size_t lane_count() const noexcept { return totals_->not_disposed.load(std::memory_order_relaxed); }
     std::uint64_t bytes_held() const noexcept { return totals_->bytes_held.load(std::memory_order_relaxed); }
@@ -77,9 +81,11 @@ class highway_core {
 
   private:
     // When the lane `asked`, which this thread used last, does not serve; null if there was none.
-    failure search(std::uint64_t bytes, std::uint64_t alignment, const effort&, const shared_core* asked, refusal&, fragment::parts& got) noexcept;
+    failure search(std::uint64_t bytes, std::uint64_t alignment, const effort&, const shared_core* asked, refusal&,
+                   fragment::parts& got) noexcept;
     // One look at so many lanes, from that index on.
-    bool lap(std::size_t first, std::size_t lanes, std::uint64_t bytes, std::uint64_t alignment, unsigned tries, fragment::parts& got) noexcept;
+    bool lap(std::size_t first, std::size_t lanes, std::uint64_t bytes, std::uint64_t alignment, unsigned tries,
+             fragment::parts& got) noexcept;
     // Adds a lane on which so much fits, unless the table has more than `seen` changes by the time it is our turn.
     result<void> grow(std::uint64_t bytes, std::uint64_t alignment, std::uint64_t seen, refusal&) noexcept;
     // Which limit forbids one lane more, of so many bytes at least; errc{} if none does now.
@@ -95,31 +101,34 @@ class highway_core {
 
     // Threads share these, and lanes with them, where they do not know better.
     static constexpr std::size_t slots = 16;
-    // The calling thread's. Control blocks of threads lie a stack apart, so a multiplication has to bring their high bits into
-    // play.
-    std::atomic<shared_core*>& shared_slot() noexcept { return slots_[thread_identity() * 0x9e3779b97f4a7c15 >> 32 & (slots - 1)]; }
+    // The calling thread's. Control blocks of threads lie a stack apart, so a multiplication has to bring their high
+    // bits into play.
+    std::atomic<shared_core*>& shared_slot() noexcept {
+        return slots_[thread_identity() * 0x9e3779b97f4a7c15 >> 32 & (slots - 1)];
+    }
     shared_core* last_used() noexcept {
         last_use& last = last_use_of_this_thread;
-        if (last.highway != number_) [[unlikely]] last = {number_, shared_slot().load(std::memory_order_acquire)};
+        if (last.highway != number_) [[unlikely]]
+            last = {number_, shared_slot().load(std::memory_order_acquire)};
         return last.lane;
     }
 
-    const std::uint64_t number_;   // of all highways that there ever were
+    const std::uint64_t number_;  // of all highways that there ever were
     const highway_options options_;
     const storage_type type_;
     const lane_maker make_;
     const bool passthrough_;
     const std::uint64_t max_alignment_;
-    const std::shared_ptr<lane_totals> totals_;        // with the lanes that are about to be made
-    stable_array<shared_core*> lanes_;                 // null: an index that waits for its lane
+    const std::shared_ptr<lane_totals> totals_;  // with the lanes that are about to be made
+    stable_array<shared_core*> lanes_;           // null: an index that waits for its lane
     growth_gate gate_;
-    std::atomic<std::uint64_t> changes_{0};            // lanes added so far
-    std::atomic<std::size_t> lanes_made_{0};           // one past the last lane; written under mutex_
+    std::atomic<std::uint64_t> changes_{0};   // lanes added so far
+    std::atomic<std::size_t> lanes_made_{0};  // one past the last lane; written under mutex_
     std::atomic<bool> disposed_{false};
     std::array<std::atomic<shared_core*>, slots> slots_{};
 
-    std::mutex mutex_;                                 // of what follows, and of disposing and replacing lanes
-    std::vector<std::size_t> free_indices_;            // whose lanes could not be made
+    std::mutex mutex_;                       // of what follows, and of disposing and replacing lanes
+    std::vector<std::size_t> free_indices_;  // whose lanes could not be made
 };
 
 // Highways that are disposed when the process exits.

@@ -48,8 +48,12 @@ std::chrono::steady_clock::time_point lane_ref::last_allocation() const noexcept
     return core_ != nullptr ? core_->last_allocation() : std::chrono::steady_clock::time_point{};
 }
 
-result<void> lane_ref::try_close() noexcept { return core_ != nullptr ? core_->set_closed(true) : errc::not_initialised; }
-result<void> lane_ref::try_reopen() noexcept { return core_ != nullptr ? core_->set_closed(false) : errc::not_initialised; }
+result<void> lane_ref::try_close() noexcept {
+    return core_ != nullptr ? core_->set_closed(true) : errc::not_initialised;
+}
+result<void> lane_ref::try_reopen() noexcept {
+    return core_ != nullptr ? core_->set_closed(false) : errc::not_initialised;
+}
 
 void lane_ref::dispose() noexcept {
     if (core_ != nullptr) core_->dispose();

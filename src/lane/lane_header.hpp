@@ -12,12 +12,13 @@
 namespace lanes::detail {
 
 struct lane_header {
-    static constexpr auto right_magic = std::bit_cast<std::uint64_t>(std::array{'l', 'a', 'n', 'e', 's', ' ', '1', '\n'});
+    static constexpr auto right_magic =
+        std::bit_cast<std::uint64_t>(std::array{'l', 'a', 'n', 'e', 's', ' ', '1', '\n'});
 
     std::uint64_t magic;
-    std::uint32_t header_size;     // bytes up to the lane's first one
-    std::uint32_t granule_shift;   // lane_word
-    std::uint64_t capacity;        // bytes behind the header
+    std::uint32_t header_size;    // bytes up to the lane's first one
+    std::uint32_t granule_shift;  // lane_word
+    std::uint64_t capacity;       // bytes behind the header
     std::uint64_t unused[5];
     alignas(64) lane_state state;  // a cache line of its own
 
@@ -29,8 +30,8 @@ struct lane_header {
         std::atomic_ref(magic).store(right_magic, std::memory_order_release);
     }
 
-    // Where the lane lies that this header begins, in `size` bytes of storage; or what is wrong with it. The capacity is read
-    // once: who shares the memory may write another one between its check and its use.
+    // Where the lane lies that this header begins, in `size` bytes of storage; or what is wrong with it. The capacity
+    // is read once: who shares the memory may write another one between its check and its use.
     result<lane_geometry> read(std::uint64_t size) noexcept {
         if (std::atomic_ref(magic).load(std::memory_order_acquire) != right_magic) return errc::not_a_lane;
         if (header_size != header_bytes) return errc::not_a_lane;

@@ -13,9 +13,10 @@
 
 namespace lanes::detail {
 
-// Time for who has won a swap to do more while the cache line is his: a line that changes hands with each operation costs
-// each of them the way between two processors, and most swaps are lost. Longer from time to time, where many compete. About a
-// microsecond at first (a pause is 10 to 140 cycles): an eighth of that won nothing, four times as much was no better.
+// Time for who has won a swap to do more while the cache line is his: a line that changes hands with each operation
+// costs each of them the way between two processors, and most swaps are lost. Longer from time to time, where many
+// compete. About a microsecond at first (a pause is 10 to 140 cycles): an eighth of that won nothing, four times as
+// much was no better.
 class back_off {
   public:
     void wait() noexcept {
@@ -37,17 +38,18 @@ class back_off {
 
 struct lane_state {
     std::atomic<std::uint64_t> word{0};
-    // Cycles that were begun, by their first fragment or by a forced reset of an empty lane: one more than the resets while
-    // anything is alive, else as many. Brought up to date right after the word, and not by the release that resets: behind
-    // the last release there may be no state any more.
+    // Cycles that were begun, by their first fragment or by a forced reset of an empty lane: one more than the resets
+    // while anything is alive, else as many. Brought up to date right after the word, and not by the release that
+    // resets: behind the last release there may be no state any more.
     std::atomic<std::uint64_t> begun{0};
 
     lane_word load() const noexcept { return {word.load(std::memory_order_acquire)}; }
 
-    // The same, by who is about to change it: the cache line comes at once as one to write to, and not first as one to read.
+    // The same, by who is about to change it: the cache line comes at once as one to write to, and not first as one to
+    // read.
     lane_word load_to_change() const noexcept {
 #if defined(__x86_64__)
-        __asm__ volatile("prefetchw %0" : : "m"(word));   // a no-op where the processor does not know it
+        __asm__ volatile("prefetchw %0" : : "m"(word));  // a no-op where the processor does not know it
 #endif
         return load();
     }
@@ -55,12 +57,14 @@ struct lane_state {
     // Acquire: what former owners of the range did happens before. Release: what the caller did with its range happens
     // before it is handed out again.
     bool swap(lane_word& expected, lane_word desired) noexcept {
-        return word.compare_exchange_weak(expected.bits, desired.bits, std::memory_order_acq_rel, std::memory_order_acquire);
+        return word.compare_exchange_weak(expected.bits, desired.bits, std::memory_order_acq_rel,
+                                          std::memory_order_acquire);
     }
 
-    void count_begun() noexcept { begun.fetch_add(1, std::memory_order_release); }   // pairs with look()
+    void count_begun() noexcept { begun.fetch_add(1, std::memory_order_release); }  // pairs with look()
 
-    // The word, and the resets up to it. Right as long as fewer than 255 threads are between the word and the count at once.
+    // The word, and the resets up to it. Right as long as fewer than 255 threads are between the word and the count at
+    // once.
     struct moment {
         lane_word word;
         std::uint64_t cycle;
@@ -85,7 +89,7 @@ struct lane_state {
 
 struct lane_geometry {
     std::byte* data;
-    std::uint64_t capacity;   // bytes
+    std::uint64_t capacity;  // bytes
     unsigned granule_shift;
 };
 
@@ -100,8 +104,8 @@ struct note_nothing {
 
 // Takes a range; at most `tries` swaps are lost to other threads before it gives up with `contended` (0: no limit).
 // Other errors: lane_closed, lane_disposed, lane_full, too_many_fragments. The request must have passed check_request.
-// Calls note() before it takes the first range of a cycle, or of those that end in the same 4 KiB of the lane: so whoever sees
-// that something is alive also sees what was noted of it.
+// Calls note() before it takes the first range of a cycle, or of those that end in the same 4 KiB of the lane: so
+// whoever sees that something is alive also sees what was noted of it.
 template <class Note = note_nothing>
 result<taken_range> take_range(lane_state& state, const lane_geometry& g, std::uint64_t bytes, std::uint64_t alignment,
                                unsigned tries, const Note& note = {}) noexcept {

@@ -3,9 +3,9 @@
 //     bit 63         62       61..56   55..48   47..28   27..0
 //         disposed | closed | forced | cycle  | live   | offset, in units of the lane's granule
 //
-// The word is the whole truth about what of a lane is handed out, so a compare-and-swap that finds the word it has read may
-// act on it, however often the word was something else in between. `cycle` counts resets and `forced` the forced ones among
-// them, modulo what the bits hold; what makes the cycle a number of full width is beside the word.
+// The word is the whole truth about what of a lane is handed out, so a compare-and-swap that finds the word it has read
+// may act on it, however often the word was something else in between. `cycle` counts resets and `forced` the forced
+// ones among them, modulo what the bits hold; what makes the cycle a number of full width is beside the word.
 //
 // Invariant: live == 0 implies offset == 0. The last release resets the offset and counts the cycle in the same swap.
 #pragma once
@@ -51,8 +51,8 @@ struct lane_word {
     constexpr lane_word with(std::uint64_t flags) const { return {bits | flags}; }
     constexpr lane_word without(std::uint64_t flags) const { return {bits & ~flags}; }
 
-    // The bytes that a unit of the offset stands for in a lane of that capacity (not zero): 16, or more from 4 GiB on. The
-    // unit in which the capacity ends counts as a whole one.
+    // The bytes that a unit of the offset stands for in a lane of that capacity (not zero): 16, or more from 4 GiB on.
+    // The unit in which the capacity ends counts as a whole one.
     static constexpr unsigned granule_shift(std::uint64_t capacity) {
         unsigned shift = 4;
         while ((capacity - 1) >> shift >= most_units) ++shift;

@@ -7,7 +7,11 @@ lane_core::~lane_core() = default;
 storage_holder::~storage_holder() = default;
 
 owned_core::owned_core(std::byte* data, std::uint64_t capacity, storage_type type) noexcept
-    : type_(type), end_(reinterpret_cast<std::uintptr_t>(data) + capacity), capacity_(capacity), data_(reinterpret_cast<std::uintptr_t>(data)), cursor_(data_) {
+    : type_(type),
+      end_(reinterpret_cast<std::uintptr_t>(data) + capacity),
+      capacity_(capacity),
+      data_(reinterpret_cast<std::uintptr_t>(data)),
+      cursor_(data_) {
     adopt();
     note_access();
 }
@@ -19,9 +23,10 @@ errc owned_core::why_not(std::uint64_t bytes, std::uint64_t alignment) const noe
 }
 
 errc owned_core::release(fragment_stamp stamp) noexcept {
-    // Before the swap, behind which the lane may be gone. The owner forgets it when the lane is reset, so not before this range is
-    // released.
-    if (!released_elsewhere_.load(std::memory_order_relaxed)) released_elsewhere_.store(true, std::memory_order_relaxed);
+    // Before the swap, behind which the lane may be gone. The owner forgets it when the lane is reset, so not before
+    // this range is released.
+    if (!released_elsewhere_.load(std::memory_order_relaxed))
+        released_elsewhere_.store(true, std::memory_order_relaxed);
     std::uint64_t remote = remote_.load(std::memory_order_relaxed);
     do {
         if (forced_of(remote) != stamp) return release_orphan();
@@ -43,8 +48,10 @@ errc owned_core::release_orphan() noexcept {
 }
 
 void owned_core::note_access() noexcept {
-    if (flags_.load(std::memory_order_relaxed) == 0) usable_with(stamp());
-    else usable_with_none();
+    if (flags_.load(std::memory_order_relaxed) == 0)
+        usable_with(stamp());
+    else
+        usable_with_none();
 }
 
 errc owned_core::why_no_access(fragment_stamp stamp) const noexcept {
@@ -96,7 +103,7 @@ void owned_core::dispose() noexcept {
     flags_.store(closed_flag | disposed_flag, std::memory_order_relaxed);
     note_access();
     end_ = data_;
-    owner_.store(0, std::memory_order_relaxed);   // from here on every release is the atomic one
+    owner_.store(0, std::memory_order_relaxed);  // from here on every release is the atomic one
     std::uint64_t live = live_.load(std::memory_order_relaxed);
     std::uint64_t remote = remote_.fetch_add(all_released - live, std::memory_order_acq_rel);
     if (released(remote) == live) release_storage_reference();
@@ -111,7 +118,7 @@ void owned_core::set_closed(bool closed) noexcept {
 
 std::uint64_t owned_core::live() const noexcept {
     std::uint64_t gone = released(remote_.load(std::memory_order_acquire));
-    if (gone > all_released / 2) return all_released - gone;   // disposed
+    if (gone > all_released / 2) return all_released - gone;  // disposed
     // The owner may have reset the lane between the two loads.
     std::uint64_t all = live_.load(std::memory_order_relaxed);
     return all > gone ? all - gone : 0;

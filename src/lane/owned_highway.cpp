@@ -53,14 +53,15 @@ void owned_highway::adopt() noexcept {
 std::string owned_highway::trace() const {
     if (core_ == nullptr) return "empty highway";
     std::ostringstream out;
-    out << "thread-owned highway: " << lane_count() << " lanes of " << options().lane_bytes << " bytes in use, " << total_live() << " live, "
-        << bytes_held() << " bytes held, " << core_->frames_open() << " frames open";
+    out << "thread-owned highway: " << lane_count() << " lanes of " << options().lane_bytes << " bytes in use, "
+        << total_live() << " live, " << bytes_held() << " bytes held, " << core_->frames_open() << " frames open";
     return out.str();
 }
 
 void owned_highway::take_first_scratch_lane() const noexcept { core_->take_first_scratch_lane(); }
 
-result<void*> detail::bump_slowly(scratch_place& place, std::uintptr_t top, std::uint64_t bytes, std::uint64_t alignment) noexcept {
+result<void*> detail::bump_slowly(scratch_place& place, std::uintptr_t top, std::uint64_t bytes,
+                                  std::uint64_t alignment) noexcept {
     return place.cursor == top ? place.core->allocate_scratch(place, bytes, alignment) : errc::not_innermost;
 }
 

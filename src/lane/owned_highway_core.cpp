@@ -12,8 +12,8 @@ extern "C" [[gnu::weak]] void __lsan_ignore_object(const void*);
 
 namespace lanes::detail {
 
-// How many lanes in use are looked at for having been emptied by other threads, each time a lane is needed. Guess: a lane
-// serves hundreds of allocations, a look costs a cache miss.
+// How many lanes in use are looked at for having been emptied by other threads, each time a lane is needed. Guess: a
+// lane serves hundreds of allocations, a look costs a cache miss.
 constexpr std::size_t looked_at = 16;
 
 // The largest lane, in bytes, that is taken for scratch memory without being asked for. Guess: a step for each so many
@@ -33,8 +33,16 @@ void span_lane::core_unused() noexcept {
 }
 
 owned_highway_core::owned_highway_core(const owned_highway_options& options) noexcept
-    : hot_state{&nowhere_, static_cast<unsigned>(std::countr_zero(options.lane_bytes)), {thread_identity()}, &outside, {.core = this}}, options_(options), nowhere_(*this, nullptr, nullptr, 0),
-      in_use_head_(*this, nullptr, nullptr, 0), empty_head_(*this, nullptr, nullptr, 0), empty_large_head_(*this, nullptr, nullptr, 0) {}
+    : hot_state{&nowhere_,
+                static_cast<unsigned>(std::countr_zero(options.lane_bytes)),
+                {thread_identity()},
+                &outside,
+                {.core = this}},
+      options_(options),
+      nowhere_(*this, nullptr, nullptr, 0),
+      in_use_head_(*this, nullptr, nullptr, 0),
+      empty_head_(*this, nullptr, nullptr, 0),
+      empty_large_head_(*this, nullptr, nullptr, 0) {}
 
 owned_highway_core::~owned_highway_core() {
     // By whatever thread; what is alive in a lane keeps it.
@@ -56,8 +64,8 @@ void owned_highway_core::each_lane(F&& f) {
 }
 
 errc owned_highway_core::check(const owned_highway_options& o) noexcept {
-    bool good = is_power_of_two(o.lane_bytes) && o.lane_bytes >= std::uint64_t{64} << 10 && o.lane_bytes <= max_alignment &&
-                o.max_bytes >= o.lane_bytes && o.max_bytes <= std::uint64_t{1} << 46;
+    bool good = is_power_of_two(o.lane_bytes) && o.lane_bytes >= std::uint64_t{64} << 10 &&
+                o.lane_bytes <= max_alignment && o.max_bytes >= o.lane_bytes && o.max_bytes <= std::uint64_t{1} << 46;
     return good ? errc{} : errc::bad_option;
 }
 
@@ -147,7 +155,8 @@ span_lane* owned_highway_core::find_emptied(std::uint64_t bytes, std::size_t mos
 
 result<mapped_spans*> owned_highway_core::map_spans(std::uint64_t bytes, std::uint64_t lanes) noexcept {
     if (bytes > options_.max_bytes - held_) return errc::max_bytes_reached;
-    auto storage = mapping_storage::try_create(bytes, {.alignment = span(), .huge_pages = options_.huge_pages && bytes >= 2u << 20});
+    auto storage = mapping_storage::try_create(
+        bytes, {.alignment = span(), .huge_pages = options_.huge_pages && bytes >= 2u << 20});
     if (!storage) return storage.why();
     auto* made = new (std::nothrow) mapped_spans{*std::move(storage), {lanes}};
     if (made == nullptr) return errc::out_of_memory;
@@ -179,7 +188,7 @@ result<span_lane*> owned_highway_core::make_lane() noexcept {
 }
 
 result<span_lane*> owned_highway_core::make_large_lane(std::uint64_t bytes) noexcept {
-    std::uint64_t size = os::whole_pages(bytes + span_lane::front_bytes);   // what is mapped, and so what is held
+    std::uint64_t size = os::whole_pages(bytes + span_lane::front_bytes);  // what is mapped, and so what is held
     result<mapped_spans*> mapped = map_spans(size, 1);
     if (!mapped) return mapped.why();
     return make_lane_at((*mapped)->storage.data(), *mapped, size);
@@ -195,7 +204,7 @@ std::uint64_t owned_highway_core::put_empty(span_lane& lane) noexcept {
     bool keep = lane.span_bytes() <= options_.keep_bytes && kept_ <= options_.keep_bytes - lane.span_bytes();
     if (keep) {
         kept_ += lane.span_bytes();
-        (large ? empty_large_ : empty_).push_front(lane);   // the warmest first
+        (large ? empty_large_ : empty_).push_front(lane);  // the warmest first
         return 0;
     }
     return give_up(lane);
@@ -237,11 +246,12 @@ std::uint64_t owned_highway_core::give_up(span_lane& lane) noexcept {
     return bytes;
 }
 
-result<void*> owned_highway_core::allocate_scratch(scratch_place& place, std::uint64_t bytes, std::uint64_t alignment) noexcept {
+result<void*> owned_highway_core::allocate_scratch(scratch_place& place, std::uint64_t bytes,
+                                                   std::uint64_t alignment) noexcept {
     result<std::uint64_t> needed = check_request(std::max<std::uint64_t>(bytes, 1), alignment);
     if (!needed) return needed.error();
     try {
-        scratch_lanes_.reserve(scratch_lanes_.size() + 1);   // first: a lane that was taken has its place
+        scratch_lanes_.reserve(scratch_lanes_.size() + 1);  // first: a lane that was taken has its place
     } catch (const std::bad_alloc&) {
         return errc::out_of_memory;
     }

@@ -1,7 +1,7 @@
 // The state of a thread-owned highway: where each of its lanes is, and which serves next.
 //
-// A lane is the current one; or in use, because something in it is alive; or empty, and then normal (one span) or large;
-// or scratch. The owner alone touches the lists.
+// A lane is the current one; or in use, because something in it is alive; or empty, and then normal (one span) or
+// large; or scratch. The owner alone touches the lists.
 #pragma once
 
 #include <atomic>
@@ -17,7 +17,7 @@ namespace lanes::detail {
 // One mapping that holds some spans; goes with the last of their lanes.
 struct mapped_spans {
     mapping_storage storage;
-    std::atomic<std::uint64_t> lanes;   // that are there, or may yet be made
+    std::atomic<std::uint64_t> lanes;  // that are there, or may yet be made
 
     void let_go(std::uint64_t count) noexcept {
         if (lanes.fetch_sub(count, std::memory_order_acq_rel) == count) delete this;
@@ -41,7 +41,7 @@ class lane_ring {
     template <class F>
     void each(F&& f) const {
         for (span_lane* lane = head_.next; lane != &head_;) {
-            span_lane* next = lane->next;   // f may take the lane out
+            span_lane* next = lane->next;  // f may take the lane out
             f(*lane);
             lane = next;
         }
@@ -93,7 +93,8 @@ class owned_highway_core : public owned_highway::hot_state {
     std::uint64_t usable() const noexcept { return span() - span_lane::front_bytes; }
     span_lane* make_lane_at(std::byte* base, mapped_spans*, std::uint64_t bytes) noexcept;
 
-    // Whether a lane, when empty, is one for such a request: large ones are for large requests, and not for much smaller ones.
+    // Whether a lane, when empty, is one for such a request: large ones are for large requests, and not for much
+    // smaller ones.
     bool serves(const span_lane&, std::uint64_t bytes) const noexcept;
     // An empty lane with room for so many bytes, in no ring.
     result<span_lane*> take_lane(std::uint64_t bytes) noexcept;
@@ -116,16 +117,17 @@ class owned_highway_core : public owned_highway::hot_state {
     void each_lane(F&& f);
 
     const owned_highway_options options_;
-    span_lane nowhere_, in_use_head_, empty_head_, empty_large_head_;   // lanes without room: no lane yet, and heads of rings
+    span_lane nowhere_, in_use_head_, empty_head_,
+        empty_large_head_;  // lanes without room: no lane yet, and heads of rings
     lane_ring in_use_{in_use_head_}, empty_{empty_head_}, empty_large_{empty_large_head_};
-    std::vector<span_lane*> scratch_lanes_;   // in the order in which scopes entered them
-    std::uint64_t scratch_bytes_ = 0;         // of these
-    std::uint64_t held_ = 0;                  // bytes of lanes, and of those that may yet be made
-    std::uint64_t kept_ = 0;                  // bytes of empty lanes
-    mapped_spans* fresh_ = nullptr;           // has spans of which no lane was made yet
+    std::vector<span_lane*> scratch_lanes_;  // in the order in which scopes entered them
+    std::uint64_t scratch_bytes_ = 0;        // of these
+    std::uint64_t held_ = 0;                 // bytes of lanes, and of those that may yet be made
+    std::uint64_t kept_ = 0;                 // bytes of empty lanes
+    mapped_spans* fresh_ = nullptr;          // has spans of which no lane was made yet
     std::byte* fresh_at_ = nullptr;
     std::uint64_t fresh_lanes_ = 0;
-    std::uint64_t map_next_ = 1;              // lanes of the next mapping
+    std::uint64_t map_next_ = 1;  // lanes of the next mapping
 };
 
 }  // namespace lanes::detail

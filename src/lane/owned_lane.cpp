@@ -83,10 +83,12 @@ std::span<std::byte> owned_lane::bytes() const noexcept {
     return {core_->data(), core_->capacity()};
 }
 
-std::string owned_lane::trace() const { return core_ != nullptr ? detail::trace_of(*this, "thread-owned ") : "empty lane"; }
+std::string owned_lane::trace() const {
+    return core_ != nullptr ? detail::trace_of(*this, "thread-owned ") : "empty lane";
+}
 
-result<detail::owned_core*> detail::make_owned_core(std::unique_ptr<storage_holder> storage, std::byte* data, std::uint64_t size,
-                                                    storage_type type) noexcept {
+result<detail::owned_core*> detail::make_owned_core(std::unique_ptr<storage_holder> storage, std::byte* data,
+                                                    std::uint64_t size, storage_type type) noexcept {
     auto at = reinterpret_cast<std::uintptr_t>(data);
     std::uint64_t skipped = whole_granules(at) - at;
     if (size < skipped + granule) return errc::size_out_of_range;

@@ -18,16 +18,17 @@ struct registry {
     // One forced reset at a time: they are rare, and each looks at the orphans of those before. Taken before `mutex`.
     std::mutex forcing;
     std::mutex mutex;
-    std::vector<shared_core*> cores;   // those between processes
-    std::mutex noting;                 // whoever notes last has seen what the others did. Taken after both
+    std::vector<shared_core*> cores;  // those between processes
+    std::mutex noting;                // whoever notes last has seen what the others did. Taken after both
 
     static registry& instance() {
         static registry* the = [] {
-            auto* made = new registry;   // never destroyed: a lane may end after everything static
-            pthread_atfork([] { instance().lock(); }, [] { instance().unlock(); }, [] {
-                for (shared_core* core : instance().cores) core->disown_fragments();
-                instance().unlock();
-            });
+            auto* made = new registry;  // never destroyed: a lane may end after everything static
+            pthread_atfork([] { instance().lock(); }, [] { instance().unlock(); },
+                           [] {
+                               for (shared_core* core : instance().cores) core->disown_fragments();
+                               instance().unlock();
+                           });
             return made;
         }();
         return *the;
@@ -58,8 +59,10 @@ struct registry {
 shared_core::shared_core(std::unique_ptr<storage_holder> storage, const lane_geometry& geometry, storage_type type,
                          lane_state* between)
     : state_(between != nullptr ? between : &local_), geometry_(geometry), storage_(std::move(storage)), type_(type) {
-    if (between_processes()) registry::instance().add(this);
-    else usable_with(0);
+    if (between_processes())
+        registry::instance().add(this);
+    else
+        usable_with(0);
 }
 
 shared_core::~shared_core() = default;
@@ -75,7 +78,8 @@ void shared_core::counted_in(std::shared_ptr<lane_totals> totals, std::uint64_t 
     counted_bytes_ = bytes;
 }
 
-errc shared_core::allocate(std::uint64_t bytes, std::uint64_t alignment, unsigned tries, fragment::parts& got) noexcept {
+errc shared_core::allocate(std::uint64_t bytes, std::uint64_t alignment, unsigned tries,
+                           fragment::parts& got) noexcept {
     if (errc e = check_request(bytes, alignment, geometry_.capacity); e != errc{}) return e;
     if (between_processes()) return allocate_between_processes(bytes, alignment, tries, got);
     result<taken_range> taken = take_range(local_, geometry_, bytes, alignment, tries, noting_the_time());
@@ -103,8 +107,8 @@ errc shared_core::release(fragment_stamp stamp) noexcept {
     errc said = errc{};
     if (between_processes()) {
         lane_word local = local_.load();
-        // Another number of forced resets here: the fragment is a forked child's copy, which the parent releases. And what
-        // was alive in a file's lane when that was disposed stays in the file.
+        // Another number of forced resets here: the fragment is a forked child's copy, which the parent releases. And
+        // what was alive in a file's lane when that was disposed stays in the file.
         bool stays = local.forced() != own || (type_ == storage_type::file && local.disposed());
         if (!stays) said = release_range(*state_, static_cast<std::uint8_t>(stamp >> 8)).error;
     }
@@ -133,15 +137,17 @@ void shared_core::note_access() noexcept {
     if (between_processes()) return;
     std::lock_guard hold(registry::instance().noting);
     lane_word now = local_.load();
-    if (now.closed() || now.disposed()) usable_with_none();
-    else usable_with(now.forced());
+    if (now.closed() || now.disposed())
+        usable_with_none();
+    else
+        usable_with(now.forced());
 }
 
 errc shared_core::why_no_access(fragment_stamp stamp) const noexcept {
     lane_word local = local_.load(), now = local;
     if (local.forced() != static_cast<std::uint8_t>(stamp)) return errc::wrong_cycle;
     if (between_processes()) {
-        now = state_->load();   // there as long as the fragment is
+        now = state_->load();  // there as long as the fragment is
         if (now.forced() != static_cast<std::uint8_t>(stamp >> 8)) return errc::wrong_cycle;
     }
     if (local.disposed()) return errc::lane_disposed;
@@ -201,7 +207,7 @@ result<std::uint64_t> shared_core::force_reset(bool close) noexcept {
 }
 
 void shared_core::disown_fragments() noexcept {
-    if (!expect_orphans()) return;   // another thread of the parent was giving it up, and is not here
+    if (!expect_orphans()) return;  // another thread of the parent was giving it up, and is not here
     lane_word now = local_.load();
     local_.word.store(now.forced_empty().bits, std::memory_order_relaxed);
     contents_.store(0, std::memory_order_relaxed);
@@ -305,7 +311,8 @@ result<shared_core*> make_shared_core(std::unique_ptr<storage_holder> storage, s
             lane_word was = header->state.load();
             forced = was.forced();
             contents = std::min(was.offset() << geometry.granule_shift, geometry.capacity);
-            lane_word now = was.without(lane_word::closed_bit | lane_word::disposed_bit | lane_word::most_live << lane_word::live_shift);
+            lane_word now = was.without(lane_word::closed_bit | lane_word::disposed_bit |
+                                        lane_word::most_live << lane_word::live_shift);
             if (contents != 0) now = now.allocated(was.offset());
             header->state.word.store(now.bits, std::memory_order_relaxed);
         }

@@ -23,9 +23,10 @@ namespace lanes::detail {
 // An address means as much in another process only up to the page.
 inline constexpr std::uint64_t max_alignment_between_processes = 4096;
 
-// What the lanes of a highway add up to; outlives the highway with the lanes that fragments keep. Relaxed: numbers of a moment.
+// What the lanes of a highway add up to; outlives the highway with the lanes that fragments keep. Relaxed: numbers of a
+// moment.
 struct lane_totals {
-    std::atomic<std::uint64_t> bytes_held{0};   // also of disposed lanes that fragments keep
+    std::atomic<std::uint64_t> bytes_held{0};  // also of disposed lanes that fragments keep
     std::atomic<std::uint32_t> not_disposed{0};
 };
 
@@ -54,7 +55,7 @@ class shared_core final : public lane_core {
     std::uint64_t cycle() const noexcept;
     std::uint64_t offset() const noexcept { return offset_of(word()); }
     std::uint64_t capacity() const noexcept { return geometry_.capacity; }
-    storage_holder* holder() const noexcept { return storage_.get(); }   // while the lane is not disposed
+    storage_holder* holder() const noexcept { return storage_.get(); }  // while the lane is not disposed
     std::span<std::byte> bytes() const noexcept { return {geometry_.data, geometry_.capacity}; }
     std::chrono::steady_clock::time_point last_allocation() const noexcept;
     bool between_processes() const noexcept { return state_ != &local_; }
@@ -123,7 +124,8 @@ class shared_core final : public lane_core {
     };
     result<sent_range> find_sent(const fragment_token&) const noexcept;
 
-    errc allocate_between_processes(std::uint64_t bytes, std::uint64_t alignment, unsigned tries, fragment::parts& got) noexcept;
+    errc allocate_between_processes(std::uint64_t bytes, std::uint64_t alignment, unsigned tries,
+                                    fragment::parts& got) noexcept;
 
     // Reading the clock is a third of what an allocation costs, so small ones share a look at it.
     auto noting_the_time() noexcept {
@@ -135,14 +137,14 @@ class shared_core final : public lane_core {
         return {data, bytes, this, static_cast<fragment_stamp>(local | forced << 8)};
     }
 
-    lane_state* const state_;   // &local_, or in the header
+    lane_state* const state_;  // &local_, or in the header
     const lane_geometry geometry_;
     std::unique_ptr<storage_holder> storage_;
     const storage_type type_;
-    std::uint8_t oldest_orphan_ = 0;             // forced resets when there were no orphans last; under the lock of force_reset
+    std::uint8_t oldest_orphan_ = 0;  // forced resets when there were no orphans last; under the lock of force_reset
     std::atomic<std::uint64_t> contents_{0};
     std::uint8_t contents_forced_ = 0;
-    std::shared_ptr<lane_totals> totals_;        // null: counted nowhere
+    std::shared_ptr<lane_totals> totals_;  // null: counted nowhere
     std::uint64_t counted_bytes_ = 0;
 
     alignas(64) lane_state local_;

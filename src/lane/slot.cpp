@@ -35,7 +35,7 @@ class slot_core final : public detail::lane_core {
     storage_type type() const noexcept override { return storage_type::slot; }
 
   private:
-    static constexpr std::uint64_t most_bytes = std::uint64_t{1} << 46;   // as a lane's capacity
+    static constexpr std::uint64_t most_bytes = std::uint64_t{1} << 46;  // as a lane's capacity
 
     explicit slot_core(std::uint64_t align) noexcept : align_(align) { usable_with(0); }
     ~slot_core() override = default;

@@ -16,7 +16,8 @@ std::string trace_of(const Lane& lane, const char* kind) {
     if (lane.disposed()) {
         out << "disposed";
     } else {
-        out << "offset " << lane.offset() << ", live " << lane.live() << ", cycle " << lane.cycle() << (lane.closed() ? ", closed" : "");
+        out << "offset " << lane.offset() << ", live " << lane.live() << ", cycle " << lane.cycle()
+            << (lane.closed() ? ", closed" : "");
     }
     return out.str();
 }

@@ -186,8 +186,8 @@ class gearbox {
     }
 
     std::atomic<gear_number> gear_;
-    std::atomic<std::uintptr_t> shifter_{0};     // the thread in the gate
-    std::mutex gate_;                            // one shift at a time. Rank: before a segment_table's lock
+    std::atomic<std::uintptr_t> shifter_{0};  // the thread in the gate
+    std::mutex gate_;                         // one shift at a time. Rank: before a segment_table's lock
     std::array<stripe, std::size_t{1} << stripe_bits> stripes_{};
 };
 

@@ -2,10 +2,11 @@
 //
 // A lane's state (its core) and its storage stay until the last fragment has gone, whoever disposed of the lane before.
 // Two counts decide:
-//  - storage references: one for the lane's count of live fragments as a whole, which ends when the lane is disposed and
-//    that count is zero; and one for each orphan, a fragment whose lane was reset by force while it was alive;
+//  - storage references: one for the lane's count of live fragments as a whole, which ends when the lane is disposed
+//    and that count is zero; and one for each orphan, a fragment whose lane was reset by force while it was alive;
 //  - core references: one for whoever holds the lane (a lane object or a highway), one for the storage.
-// So nothing that a fragment can reach is ever freed under it, and a stale fragment is an error code, not a wild access.
+// So nothing that a fragment can reach is ever freed under it, and a stale fragment is an error code, not a wild
+// access.
 #pragma once
 
 #include <atomic>
@@ -29,8 +30,8 @@ inline errc check_request(std::uint64_t bytes, std::uint64_t alignment, std::uin
     return errc{};
 }
 
-// What tells a fragment from one of before a forced reset: the number of forced resets its lane had had, modulo what the
-// lane keeps of it. (Other resets wait for the fragment, so they need no telling apart.)
+// What tells a fragment from one of before a forced reset: the number of forced resets its lane had had, modulo what
+// the lane keeps of it. (Other resets wait for the fragment, so they need no telling apart.)
 using fragment_stamp = std::uint16_t;
 
 // A storage of any type, owned.
@@ -65,10 +66,11 @@ class LANES_API lane_core {
 
     // A fragment with that stamp goes. Any thread. errc{}, wrong_cycle or negative_reset.
     virtual errc release(fragment_stamp) noexcept = 0;
-    // Whether such a fragment may still be used: errc{}, wrong_cycle, lane_closed or lane_disposed. Any thread. A load and a
-    // compare if it may, where no other process can change that.
+    // Whether such a fragment may still be used: errc{}, wrong_cycle, lane_closed or lane_disposed. Any thread. A load
+    // and a compare if it may, where no other process can change that.
     errc access(fragment_stamp stamp) const noexcept {
-        if (usable_with_.load(std::memory_order_relaxed) == stamp) [[likely]] return errc{};
+        if (usable_with_.load(std::memory_order_relaxed) == stamp) [[likely]]
+            return errc{};
         return why_no_access(stamp);
     }
     virtual storage_type type() const noexcept = 0;

@@ -1,9 +1,12 @@
 // The state of a lane that one thread owns. Not for users.
 //
 // The owner allocates and releases with plain loads and stores; another thread's release is one atomic operation on a
-// cache line that the owner only reads. Fields that other threads may look at are relaxed atomics, which are plain moves.
+// cache line that the owner only reads. Fields that other threads may look at are relaxed atomics, which are plain
+// moves.
 //
-//     read by all:  owner end ...    the owner's:  cursor live ...    the others':  remote {forced resets : 8 | released : 56}
+//     read by all:   owner end ...
+//     the owner's:   cursor live ...
+//     the others':   remote {forced resets : 8 | released : 56}
 //
 // A cache line each: a thread that releases asks first who the owner is, and must not take the line away that the owner
 // is allocating with.
@@ -24,15 +27,17 @@ namespace lanes::detail {
 
 // Ends of ranges in a lane are multiples of this, so that a request of up to this alignment needs no arithmetic.
 inline constexpr std::uint64_t granule = 16;
-inline constexpr std::uint64_t whole_granules(std::uint64_t bytes) noexcept { return (bytes + (granule - 1)) & ~(granule - 1); }
+inline constexpr std::uint64_t whole_granules(std::uint64_t bytes) noexcept {
+    return (bytes + (granule - 1)) & ~(granule - 1);
+}
 
 class LANES_API owned_core : public lane_core {
   public:
     // The calling thread is the owner. `data` is aligned to a granule; `capacity` a multiple of it.
     owned_core(std::byte* data, std::uint64_t capacity, storage_type type) noexcept;
 
-    // A range of the lane, counted as alive; null when there is no room, or when the request is a bad one: then the caller finds out
-    // why. Owner only.
+    // A range of the lane, counted as alive; null when there is no room, or when the request is a bad one: then the
+    // caller finds out why. Owner only.
     std::byte* allocate(std::uint64_t bytes, std::uint64_t alignment) noexcept {
         auto at = cursor_.load(std::memory_order_relaxed);
         if (!is_power_of_two(alignment)) return nullptr;
@@ -64,7 +69,7 @@ class LANES_API owned_core : public lane_core {
         count_release_by_owner();
     }
 
-    errc release(fragment_stamp) noexcept override;       // any thread
+    errc release(fragment_stamp) noexcept override;  // any thread
     storage_type type() const noexcept override { return type_; }
 
     // Why allocate() gave nothing.
@@ -72,11 +77,12 @@ class LANES_API owned_core : public lane_core {
 
     // Resets the lane if nothing in it is alive. Owner only.
     bool reset_if_empty() noexcept;
-    // Resets it in any case; what is alive becomes orphans, whose number it gives. Fails with fragments_alive when orphans of
-    // so many forced resets are alive that they could no longer be told apart. Owner only.
+    // Resets it in any case; what is alive becomes orphans, whose number it gives. Fails with fragments_alive when
+    // orphans of so many forced resets are alive that they could no longer be told apart. Owner only.
     result<std::uint64_t> force_reset() noexcept;
 
-    // Nothing is allocated any more; the storage goes with the last fragment. Owner only, or any thread once the owner is done.
+    // Nothing is allocated any more; the storage goes with the last fragment. Owner only, or any thread once the owner
+    // is done.
     void dispose() noexcept;
     void set_closed(bool closed) noexcept;
     void adopt() noexcept { owner_.store(thread_identity(), std::memory_order_relaxed); }
@@ -103,35 +109,40 @@ class LANES_API owned_core : public lane_core {
     static constexpr unsigned released_bits = 56;
     static constexpr std::uint64_t one_forced = std::uint64_t{1} << released_bits;
     static constexpr std::uint64_t released(std::uint64_t remote) noexcept { return remote & (one_forced - 1); }
-    static constexpr std::uint8_t forced_of(std::uint64_t remote) noexcept { return static_cast<std::uint8_t>(remote >> released_bits); }
+    static constexpr std::uint8_t forced_of(std::uint64_t remote) noexcept {
+        return static_cast<std::uint8_t>(remote >> released_bits);
+    }
     // Once the lane is disposed, the count of released ranges starts so far below this number as ranges are alive.
     static constexpr std::uint64_t all_released = std::uint64_t{1} << 54;
 
-    // That another thread has released something may be seen late. Then the lane is found empty when it is full, or asked.
+    // That another thread has released something may be seen late. Then the lane is found empty when it is full, or
+    // asked.
     void count_release_by_owner() noexcept {
         std::uint64_t live = live_.load(std::memory_order_relaxed) - 1;
         live_.store(live, std::memory_order_relaxed);
-        if (live == 0 || released_elsewhere_.load(std::memory_order_relaxed)) [[unlikely]] look_for_empty(live);
+        if (live == 0 || released_elsewhere_.load(std::memory_order_relaxed)) [[unlikely]]
+            look_for_empty(live);
     }
     void look_for_empty(std::uint64_t live) noexcept;
     errc release_orphan() noexcept;
     void note_access() noexcept;
 
-    // With the base class, one cache line that is seldom written. The small ones first: there is room behind the base's.
+    // With the base class, one cache line that is seldom written. The small ones first: there is room behind the
+    // base's.
     std::atomic<std::uint8_t> forced_{0};  // how often the lane was reset by force, modulo 256
     std::atomic<std::uint8_t> flags_{0};
-    std::uint8_t oldest_orphan_ = 0;       // forced_ when there were no orphans last
+    std::uint8_t oldest_orphan_ = 0;  // forced_ when there were no orphans last
     storage_type type_;
-    std::uintptr_t end_;                   // behind the last usable byte; `data_` while closed, so that nothing fits
+    std::uintptr_t end_;  // behind the last usable byte; `data_` while closed, so that nothing fits
     std::uint64_t capacity_;
     std::uintptr_t data_;
 
-    alignas(64) std::atomic<std::uintptr_t> cursor_;   // where the next range may begin; a multiple of the granule
+    alignas(64) std::atomic<std::uintptr_t> cursor_;  // where the next range may begin; a multiple of the granule
     std::atomic<std::uint64_t> live_{0};
     std::atomic<std::uint64_t> cycle_{0};
 
   public:
-    std::unique_ptr<storage_holder> storage;   // null for a lane inside a larger mapping
+    std::unique_ptr<storage_holder> storage;  // null for a lane inside a larger mapping
 
   private:
     alignas(64) std::atomic<std::uint64_t> remote_{0};
