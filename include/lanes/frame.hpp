@@ -26,10 +26,11 @@ class LANES_API frame final : public std::pmr::memory_resource {
     // Errors: not_initialised (an empty highway), not_the_owner.
     explicit frame(owned_highway& highway) : highway_(highway.open_scope()) {
         detail::scratch_place* around = highway_.innermost;
-        end_ = around->end;
-        cursor_ = around->cursor;
-        around->cursor = top_ = cursor_ + detail::granule;
-        place_ = {top_, around->core, end_, around};
+        detail::scratch_beginning began = detail::begin_scope(*around);
+        cursor_ = began.cursor;
+        end_ = began.end;
+        top_ = began.top;
+        place_ = {top_, around->core, around->end, around};
         highway_.innermost = &place_;
     }
     frame(const frame&) = delete;

@@ -31,8 +31,8 @@ namespace lanes {
 namespace detail {
 class highway_core;
 
-// Makes the lane that will have this index.
-using lane_maker = std::function<result<shared_core*>(std::uint64_t capacity, std::size_t index)>;
+// Makes the lane that will have this index; `again`: there was one, which was disposed.
+using lane_maker = std::function<result<shared_core*>(std::uint64_t capacity, std::size_t index, bool again)>;
 
 LANES_API result<highway_core*> make_highway_core(highway_options&&, storage_type, lane_maker,
                                                   bool passthrough) noexcept;
@@ -83,8 +83,9 @@ class LANES_API highway {
     std::vector<lane_ref> lanes() const;
 
     // By index, while others allocate. A closed lane is passed over until it is reopened. A disposed one gives up its
-    // storage with its last fragment; reopening it puts a new, empty lane of the same capacity in its place. Errors:
-    // no_such_lane; close: lane_disposed; reopen of a disposed lane: as a new lane in allocate().
+    // storage with its last fragment; reopening it puts a new, empty lane of the same capacity in its place; a kept
+    // file's name goes to the new one. Errors: no_such_lane; close: lane_disposed; reopen of a disposed lane: as a new
+    // lane in allocate().
     void close_lane(std::size_t index) { try_close_lane(index).value(); }
     result<void> try_close_lane(std::size_t index) noexcept;
     void reopen_lane(std::size_t index) { try_reopen_lane(index).value(); }
@@ -127,9 +128,14 @@ class basic_highway : public highway {
     static result<basic_highway> try_create(highway_options options = {}, storage_options storage = {}) noexcept {
         try {
             if (options.lanes.empty()) options.lanes = default_layout;
-            auto make = [storage = std::move(storage)](std::uint64_t capacity,
-                                                       std::size_t index) -> result<detail::shared_core*> {
-                result<S> bytes = S::try_create(detail::storage_bytes<S>(capacity), storage.for_lane(index));
+            auto make = [storage = std::move(storage)](std::uint64_t capacity, std::size_t index,
+                                                       bool again) -> result<detail::shared_core*> {
+                storage_options own = storage.for_lane(index);
+                // A new lane in place of the old one, not the old one's file with what it holds.
+                if constexpr (S::type == storage_type::file) {
+                    if (again) own.mode = S::open_mode::replace;
+                }
+                result<S> bytes = S::try_create(detail::storage_bytes<S>(capacity), own);
                 if (!bytes) return bytes.why();
                 auto made = detail::make_core_over(*std::move(bytes));
                 if (!made) return made.why();

@@ -129,8 +129,8 @@ class LANES_API lane_ref {
     //
     // send: takes the range out of the fragment, which is empty afterwards, without releasing it: it belongs to whoever
     // receives the token. Errors: those of fragment::check(), not_a_lane (the fragment is of another lane).
-    fragment_token send(fragment f) { return try_send(std::move(f)).value(); }
-    result<fragment_token> try_send(fragment) noexcept;
+    fragment_token send(fragment&& f) { return try_send(std::move(f)).value(); }
+    result<fragment_token> try_send(fragment&&) noexcept;
     // receive: the fragment of a token that was sent; once only. Errors: wrong_cycle, out_of_bounds, lane_closed,
     // lane_disposed, negative_reset (nothing is alive, so it was received and released before).
     fragment receive(const fragment_token& t) { return try_receive(t).value(); }
@@ -144,6 +144,9 @@ class LANES_API lane_ref {
     // What was alive when the lane was disposed is in it, and what was sent; what was released before is not.
     fragment contents() noexcept;
 
+    // Its place in its highway; 0 for a lane of its own, and an empty one.
+    std::size_t index() const noexcept;
+
     // For highways.
     explicit lane_ref(detail::shared_core* core) noexcept : core_(core) {}
     detail::shared_core* core() const noexcept { return core_; }
@@ -151,6 +154,10 @@ class LANES_API lane_ref {
   protected:
     detail::shared_core* core_ = nullptr;
 };
+
+// The lane that a fragment is of; empty if it is of no lane that threads share: of a thread-owned one, or a slot. Valid
+// as long as the fragment is, or the lane. Constant time.
+LANES_API lane_ref lane_of(const fragment&) noexcept;
 
 // A lane over any storage, owned. Move-only: moving, assigning and destroying it is no other thread's business
 // meanwhile.
@@ -204,6 +211,9 @@ template <class S>
 result<std::pair<detail::shared_core*, S*>> detail::make_core_over(S storage) noexcept {
     bool fresh = true;
     if constexpr (S::keeps_state) fresh = storage.fresh();
+    if constexpr (requires { storage.exclusive(); }) {
+        if (!storage.exclusive()) return errc::bad_option;  // two lanes in one file would be one's ruin
+    }
     auto* holder = new (std::nothrow) holder_of<S>(std::move(storage));
     if (holder == nullptr) return errc::out_of_memory;
     S* held = &holder->held;

@@ -119,10 +119,24 @@ class LANES_API owned_highway {
 
     // Frees a block of this highway; `bytes` as allocated. Any thread; other threads than the owner: one atomic
     // operation. The block allocated last gives its room back at once.
-    void free_block(void* block, std::uint64_t bytes) noexcept { free_in(block, bytes, hot().span_shift); }
+    void free_block(void* block, std::uint64_t bytes) noexcept {
+        detail::span_lane* lane = detail::span_lane::of(block, hot().span_shift);
+        if (!lane->owned_by_caller()) {
+            lane->release(0);
+        } else if (lane == hot().current) {
+            lane->release_block_of_current(static_cast<std::byte*>(block), bytes);
+        } else {
+            lane->release_block_by_owner(static_cast<std::byte*>(block), bytes);
+        }
+    }
     // The same for a block whose highway is gone; `lane_bytes` was that highway's option.
     static void free_orphan(void* block, std::uint64_t bytes, std::uint64_t lane_bytes) noexcept {
-        free_in(block, bytes, static_cast<unsigned>(std::countr_zero(lane_bytes)));
+        auto* lane = detail::span_lane::of(block, static_cast<unsigned>(std::countr_zero(lane_bytes)));
+        if (lane->owned_by_caller()) {
+            lane->release_block_by_owner(static_cast<std::byte*>(block), bytes);
+        } else {
+            lane->release(0);
+        }
     }
 
     // The same as an owner of its range, which any thread may release. Errors as allocate_block.
@@ -175,12 +189,8 @@ class LANES_API owned_highway {
     hot_state& open_scope() const {
         if (errc e = check_scope(); e != errc{}) [[unlikely]]
             throw_error(e);
-        if (hot().innermost->end == 0) [[unlikely]]
-            take_first_scratch_lane();
         return hot();
     }
-    // Where there is none to be had, a scope begins without.
-    void take_first_scratch_lane() const noexcept;
 
     void* allocate_now(std::uint64_t bytes, std::uint64_t alignment) noexcept {
         if (core_ == nullptr) [[unlikely]]
@@ -191,14 +201,6 @@ class LANES_API owned_highway {
         return lane->allocate(bytes, alignment);
     }
     result<void*> allocate_slowly(std::uint64_t bytes, std::uint64_t alignment) noexcept;
-    static void free_in(void* block, std::uint64_t bytes, unsigned span_shift) noexcept {
-        detail::span_lane* lane = detail::span_lane::of(block, span_shift);
-        if (lane->owned_by_caller()) [[likely]] {
-            lane->release_block_by_owner(static_cast<std::byte*>(block), bytes);
-        } else {
-            lane->release(0);
-        }
-    }
     fragment fragment_over(void* block, std::uint64_t bytes) const noexcept {
         return fragment(
             fragment::parts{static_cast<std::byte*>(block), bytes, detail::span_lane::of(block, hot().span_shift), 0});

@@ -27,9 +27,10 @@ class LANES_API scratch {
   public:
     // Errors: not_initialised (an empty highway), not_the_owner.
     explicit scratch(owned_highway& highway) : place_(highway.open_scope().innermost) {
-        cursor_ = place_->cursor;
-        end_ = place_->end;
-        place_->cursor = top_ = cursor_ + detail::granule;
+        detail::scratch_beginning began = detail::begin_scope(*place_);
+        cursor_ = began.cursor;
+        end_ = began.end;
+        top_ = began.top;
     }
     scratch(const scratch&) = delete;
     // Always inline: a call would be one in the path of exceptions, and the scope would have to lie in memory for it.

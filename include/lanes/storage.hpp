@@ -172,9 +172,10 @@ class LANES_API file_storage {
 
     std::byte* data() const noexcept { return data_; }
     std::uint64_t size() const noexcept { return size_; }
-    bool fresh() const noexcept { return fresh_; }        // its contents are new and zero
-    bool reserved() const noexcept { return reserved_; }  // its blocks are there
-    bool keeps() const noexcept { return keep_; }         // it has a name, and stays when the storage goes
+    bool fresh() const noexcept { return fresh_; }          // its contents are new and zero
+    bool reserved() const noexcept { return reserved_; }    // its blocks are there
+    bool exclusive() const noexcept { return exclusive_; }  // nobody else has it open
+    bool keeps() const noexcept { return keep_; }           // it has a name, and stays when the storage goes
     // Absolute and without symbolic links: the same file also when the process has changed its directory.
     const std::filesystem::path& path() const noexcept { return path_; }
 
@@ -202,7 +203,7 @@ class LANES_API file_storage {
     std::filesystem::path path_;
     std::uint64_t file_system_ = 0, number_ = 0;  // together they say which file it is
     int descriptor_ = -1;                         // of a file that has no name yet
-    bool fresh_ = false, reserved_ = false, keep_ = false;
+    bool fresh_ = false, reserved_ = false, exclusive_ = true, keep_ = false;
     mutable std::atomic<bool> name_is_synced_ = false;  // relaxed: at worst two threads wait for the same thing
 };
 

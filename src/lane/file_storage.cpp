@@ -160,6 +160,12 @@ result<file_storage> file_storage::open_existing(const options& o, std::filesyst
     if (int e = os::facts_of(fd.get(), facts); e != 0) return refused(e);
     if (!facts.regular) return errc::not_a_lane;
     if (int e = os::lock_file(fd.get(), o.exclusive); e != 0) return failure{errc::file_in_use, e};
+    // Who had it until then may have taken its name away, or cut it.
+    os::file_facts named{};
+    if (int e = os::facts_of(fd.get(), facts); e != 0) return refused(e);
+    bool still_named = os::facts_of_name(where.c_str(), named) == 0 && named.file_system == facts.file_system &&
+                       named.number == facts.number;
+    if (!still_named) return failure{errc::file_not_found, ENOENT};
     if (facts.bytes == 0) return errc::storage_truncated;
     if (!is_storage_size(facts.bytes)) return errc::size_out_of_range;
 
@@ -171,6 +177,7 @@ result<file_storage> file_storage::open_existing(const options& o, std::filesyst
     s.path_ = std::move(where);
     s.file_system_ = facts.file_system;
     s.number_ = facts.number;
+    s.exclusive_ = o.exclusive;
     s.keep_ = true;
     // It may have holes.
     auto room = reserve(fd.get(), facts.bytes);
@@ -216,12 +223,13 @@ result<file_storage> file_storage::make(std::uint64_t bytes, const options& o, c
 
     s.path_ = where;
     s.fresh_ = true;
+    s.exclusive_ = o.exclusive;
     s.keep_ = o.keep;
     if (int e = os::facts_of(file.fd(), facts); e != 0) return refused(e);
     s.file_system_ = facts.file_system;
     s.number_ = facts.number;
     if (o.keep) {
-        if (int e = file.publish(exists); e != 0) return refused(e);
+        if (int e = file.publish(o.mode == open_mode::replace); e != 0) return refused(e);
     } else {
         if (int e = exists ? os::remove_name(where.c_str()) : 0; e != 0 && e != ENOENT) return refused(e);
         if (unnamed) s.descriptor_ = file.release();
@@ -238,6 +246,7 @@ file_storage::file_storage(file_storage&& other) noexcept
       descriptor_(std::exchange(other.descriptor_, -1)),
       fresh_(other.fresh_),
       reserved_(other.reserved_),
+      exclusive_(other.exclusive_),
       keep_(other.keep_),
       name_is_synced_(other.name_is_synced_.load(std::memory_order_relaxed)) {}
 

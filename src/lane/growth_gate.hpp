@@ -5,12 +5,22 @@
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
+#include <new>
 
 namespace lanes::detail {
 
 class growth_gate {
   public:
-    explicit growth_gate(unsigned places) : free_(places) {}
+    explicit growth_gate(unsigned places) : places_(places), free_(places) {}
+
+    // Around a fork. In the child, nobody else is in the gate or before it.
+    void lock() { mutex_.lock(); }
+    void unlock() { mutex_.unlock(); }
+    void unlock_in_child() {
+        free_ = places_;
+        new (&changed_) std::condition_variable;  // the old one may count threads that are not here
+        mutex_.unlock();
+    }
 
     // A place in the gate, given back when it goes; none after `timeout`, or a year, lest the clock overflows.
     class pass {
@@ -25,7 +35,7 @@ class growth_gate {
             if (!passed_) return;
             {
                 std::lock_guard hold(gate_.mutex_);
-                ++gate_.free_;
+                if (gate_.free_ < gate_.places_) ++gate_.free_;  // it may have been entered before a fork
             }
             gate_.changed_.notify_one();
         }
@@ -40,6 +50,7 @@ class growth_gate {
   private:
     std::mutex mutex_;
     std::condition_variable changed_;
+    const unsigned places_;
     unsigned free_;
 };
 

@@ -119,11 +119,7 @@ std::vector<std::size_t> highway::pinned_lanes(std::chrono::nanoseconds older_th
     return pinned;
 }
 
-std::uint64_t highway::trim() noexcept {
-    std::uint64_t purged = 0;
-    if (core_ != nullptr) core_->each_lane([&](std::size_t, detail::shared_core& lane) { purged += lane.purge(); });
-    return purged;
-}
+std::uint64_t highway::trim() noexcept { return core_ != nullptr ? core_->trim() : 0; }
 
 void highway::dispose() noexcept {
     if (core_ != nullptr) core_->dispose();

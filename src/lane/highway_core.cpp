@@ -89,20 +89,40 @@ failure highway_core::search(std::uint64_t bytes, std::uint64_t alignment, const
         if (made) got = (*std::move(made)).into_fragment().detach();
         return made.why();
     }
+    if (disposed()) return {errc::highway_disposed};
+    // That no waiting would help.
+    if (bytes > options_.max_bytes) return {refuse(errc::max_bytes_reached, options_.on_max_bytes, why)};
     unsigned tries = how.tries != 0 ? how.tries : options_.lane_tries;
     clock::time_point give_up = how.wait.count() > 0 ? after(how.wait) : clock::time_point{};
     std::chrono::microseconds pause{50};
+    unsigned trimmed = 0;
     while (true) {
         if (disposed()) return {errc::highway_disposed};
         std::uint64_t seen = changes_.load(std::memory_order_acquire);
+        trims before = trims_so_far();
         std::size_t first = asked != nullptr ? asked->index + 1 : 0, lanes = lanes_.size();
         for (unsigned i = 0; i < options_.laps_before_new_lane; ++i) {
-            // The one that was asked comes last, and in the first lap it has been.
-            bool but_one = std::exchange(asked, nullptr) != nullptr;
+            // The one that was asked comes last, and in the first lap it has been; unless another one has its place
+            // now.
+            bool but_one = asked != nullptr && lane_at(asked->index) == asked;
+            asked = nullptr;
             if (lap(first, but_one ? lanes - 1 : lanes, bytes, alignment, tries, got)) return {};
         }
         result<void> grown = grow(bytes, alignment, seen, why);
         if (grown) continue;
+        if (is_limit(grown.error())) {
+            // Before it fails, all lanes once more: the one that was asked first may have been reset since. And a lane that
+            // is being trimmed looks full for a moment.
+            if (lap(first, lanes_.size(), bytes, alignment, tries, got)) return {};
+            if (trims_between(before) && ++trimmed < most_trims_waited_for) {
+                // Whoever trims may have lost his processor over it.
+                if (trimmed < 100)
+                    std::this_thread::yield();
+                else
+                    std::this_thread::sleep_for(std::chrono::microseconds(100));
+                continue;
+            }
+        }
         if (!is_limit(grown.error()) || clock::now() >= give_up) return grown.why();
         std::this_thread::sleep_for(pause);
         pause = std::min(pause * 2, std::chrono::microseconds(1000));
@@ -206,7 +226,7 @@ result<void> highway_core::add_lane(std::uint64_t capacity, std::uint64_t least,
     result<shared_core*> made = promised.error();
     if (promised) {
         try {
-            made = make_(*promised, index);
+            made = make_(*promised, index, lane_at(index) != nullptr);
         } catch (...) {
             made = errc::out_of_memory;  // options were copied
         }
@@ -275,6 +295,7 @@ result<void> highway_core::reopen_lane(std::size_t index) noexcept {
     shared_core* core = lane_at(index);
     if (core == nullptr) return errc::no_such_lane;
     if (!core->disposed()) return core->set_closed(false);
+    std::lock_guard one_at_a_time(reopening_);  // two new lanes for one place would take each other's file
     if (disposed()) return errc::highway_disposed;
     growth_gate::pass pass(gate_, options_.new_lane_timeout);
     if (!pass) return errc::growth_timeout;
@@ -283,19 +304,41 @@ result<void> highway_core::reopen_lane(std::size_t index) noexcept {
     return add_lane(core->counted_bytes(), core->counted_bytes(), index);
 }
 
+std::uint64_t highway_core::trim() noexcept {
+    trims_begun_.fetch_add(1, std::memory_order_seq_cst);  // before a lane looks full
+    std::uint64_t purged = 0;
+    each_lane([&](std::size_t, shared_core& lane) { purged += lane.purge(); });
+    trims_ended_.fetch_add(1, std::memory_order_seq_cst);
+    return purged;
+}
+
 void highway_core::dispose() noexcept {
     disposed_.store(true, std::memory_order_release);
     std::lock_guard hold(mutex_);
     each_lane([](std::size_t, shared_core& core) { core.dispose(); });
 }
 
+void highway_core::lock_for_fork() {
+    reopening_.lock();
+    gate_.lock();
+    mutex_.lock();
+}
+
+void highway_core::unlock_after_fork(bool in_child) {
+    mutex_.unlock();
+    if (in_child)
+        gate_.unlock_in_child();
+    else
+        gate_.unlock();
+    reopening_.unlock();
+}
+
 result<highway_core*> make_highway_core(highway_options&& options, storage_type type, lane_maker make,
                                         bool passthrough) noexcept {
     try {
-        bool cleanup = options.cleanup_at_exit && !passthrough;
         auto made = std::make_unique<highway_core>(std::move(options), type, std::move(make), passthrough);
         if (result<void> started = made->start(); !started) return started.why();
-        if (cleanup) dispose_at_exit(made.get());
+        if (!passthrough) list_highway(made.get());
         return made.release();
     } catch (...) {
         return errc::out_of_memory;
@@ -304,7 +347,7 @@ result<highway_core*> make_highway_core(highway_options&& options, storage_type 
 
 void drop_highway_core(highway_core* core) noexcept {
     if (core == nullptr) return;
-    forget_at_exit(core);
+    forget_highway(core);
     delete core;
 }
 

@@ -78,6 +78,11 @@ class highway_core {
     result<void> dispose_lane(std::size_t index) noexcept;
     result<void> reopen_lane(std::size_t index) noexcept;
     void dispose() noexcept;
+    std::uint64_t trim() noexcept;
+
+    // Around a fork.
+    void lock_for_fork();
+    void unlock_after_fork(bool in_child);
 
   private:
     // When the lane `asked`, which this thread used last, does not serve; null if there was none.
@@ -127,12 +132,27 @@ class highway_core {
     std::atomic<bool> disposed_{false};
     std::array<std::atomic<shared_core*>, slots> slots_{};
 
+    // Trims that began, and those that ended; read in the other order, so that one under way is never missed.
+    struct trims {
+        std::uint64_t ended, begun;
+    };
+    trims trims_so_far() const noexcept {
+        std::uint64_t ended = trims_ended_.load(std::memory_order_seq_cst);
+        return {ended, trims_begun_.load(std::memory_order_seq_cst)};
+    }
+    bool trims_between(const trims& before) const noexcept {
+        return before.begun != before.ended || trims_begun_.load(std::memory_order_seq_cst) != before.begun;
+    }
+    static constexpr unsigned most_trims_waited_for = 20'000;  // looks, two seconds: then somebody does nothing but trim
+    std::atomic<std::uint64_t> trims_begun_{0}, trims_ended_{0};
+
+    std::mutex reopening_;                   // rank: before mutex_, and before the growth gate's
     std::mutex mutex_;                       // of what follows, and of disposing and replacing lanes
     std::vector<std::size_t> free_indices_;  // whose lanes could not be made
 };
 
-// Highways that are disposed when the process exits.
-void dispose_at_exit(highway_core*);
-void forget_at_exit(highway_core*) noexcept;
+// Every highway with lanes is listed as long as it is there: for fork, and to be disposed when the process exits.
+void list_highway(highway_core*);
+void forget_highway(highway_core*) noexcept;
 
 }  // namespace lanes::detail

@@ -113,7 +113,7 @@ result<std::uint64_t> lane_ref::try_fill_from(int descriptor, std::uint64_t byte
 
 std::string lane_ref::trace() const { return core_ != nullptr ? detail::trace_of(*this, "") : "empty lane"; }
 
-result<fragment_token> lane_ref::try_send(fragment f) noexcept {
+result<fragment_token> lane_ref::try_send(fragment&& f) noexcept {
     if (core_ == nullptr) return errc::not_initialised;
     return core_->send(std::move(f));
 }
@@ -126,6 +126,12 @@ result<fragment> lane_ref::try_receive(const fragment_token& token) noexcept {
 result<std::span<std::byte>> lane_ref::try_look(const fragment_token& token) const noexcept {
     if (core_ == nullptr) return errc::not_initialised;
     return core_->look(token);
+}
+
+std::size_t lane_ref::index() const noexcept { return core_ != nullptr ? core_->index : 0; }
+
+lane_ref lane_of(const fragment& f) noexcept {
+    return lane_ref(const_cast<detail::shared_core*>(dynamic_cast<const detail::shared_core*>(f.core())));
 }
 
 fragment lane_ref::contents() noexcept { return core_ != nullptr ? core_->take_contents() : fragment(); }

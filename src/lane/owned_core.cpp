@@ -69,12 +69,11 @@ bool owned_core::reset_if_empty() noexcept {
 }
 
 void owned_core::reset() noexcept {
-    cursor_.store(data_, std::memory_order_relaxed);
     live_.store(0, std::memory_order_relaxed);
     // Nothing is alive, so nobody else writes here.
     released_elsewhere_.store(false, std::memory_order_relaxed);
     remote_.store(forced_.load(std::memory_order_relaxed) * one_forced, std::memory_order_relaxed);
-    cycle_.store(cycle_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    begin_anew();
 }
 
 result<std::uint64_t> owned_core::force_reset() noexcept {
@@ -92,9 +91,8 @@ result<std::uint64_t> owned_core::force_reset() noexcept {
     note_access();
     std::uint64_t orphans = live_.load(std::memory_order_relaxed) - released(remote);
     count_orphans(orphans);
-    cursor_.store(data_, std::memory_order_relaxed);
     live_.store(0, std::memory_order_relaxed);
-    cycle_.store(cycle_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    begin_anew();
     return orphans;
 }
 

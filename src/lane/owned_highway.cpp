@@ -58,7 +58,9 @@ std::string owned_highway::trace() const {
     return out.str();
 }
 
-void owned_highway::take_first_scratch_lane() const noexcept { core_->take_first_scratch_lane(); }
+detail::scratch_beginning detail::begin_scope_elsewhere(scratch_place& place) noexcept {
+    return place.core->begin_scope_elsewhere(place);
+}
 
 result<void*> detail::bump_slowly(scratch_place& place, std::uintptr_t top, std::uint64_t bytes,
                                   std::uint64_t alignment) noexcept {

@@ -246,39 +246,74 @@ std::uint64_t owned_highway_core::give_up(span_lane& lane) noexcept {
     return bytes;
 }
 
-result<void*> owned_highway_core::allocate_scratch(scratch_place& place, std::uint64_t bytes,
-                                                   std::uint64_t alignment) noexcept {
-    result<std::uint64_t> needed = check_request(std::max<std::uint64_t>(bytes, 1), alignment);
-    if (!needed) return needed.error();
+namespace {
+
+std::uintptr_t begin_of(const span_lane& lane) { return reinterpret_cast<std::uintptr_t>(lane.data()); }
+std::uintptr_t end_of(const span_lane& lane) { return begin_of(lane) + lane.capacity(); }
+
+// Where scopes are that found no lane: their cursors are no addresses, and the end says how many lanes there were.
+constexpr std::uintptr_t nowhere = std::uintptr_t{1} << 62;
+constexpr std::uintptr_t end_without_lane(std::size_t lanes) { return lanes << 1 | 1; }
+
+}  // namespace
+
+result<span_lane*> owned_highway_core::enter_scratch_lane(std::uint64_t bytes) noexcept {
     try {
         scratch_lanes_.reserve(scratch_lanes_.size() + 1);  // first: a lane that was taken has its place
     } catch (const std::bad_alloc&) {
         return errc::out_of_memory;
     }
     // Lanes double what there is, so that a scope is left in few steps.
-    std::uint64_t wanted = *needed;
+    std::uint64_t wanted = bytes;
     if (scratch_lanes_.size() >= 4) wanted = std::max(wanted, std::min(scratch_bytes_, most_scratch_lane));
     result<span_lane*> lane = take_lane(wanted);
-    if (!lane && wanted > *needed) lane = take_lane(*needed);
+    if (!lane && wanted > bytes) lane = take_lane(bytes);
     if (!lane) return lane.why();
     scratch_lanes_.push_back(*lane);
     scratch_bytes_ += (*lane)->capacity();
-    auto data = reinterpret_cast<std::uintptr_t>((*lane)->data());
-    std::uintptr_t at = (data + (alignment - 1)) & ~(alignment - 1);
+    return *lane;
+}
+
+result<void*> owned_highway_core::allocate_scratch(scratch_place& place, std::uint64_t bytes,
+                                                   std::uint64_t alignment) noexcept {
+    result<std::uint64_t> needed = check_request(std::max<std::uint64_t>(bytes, 1), alignment);
+    if (!needed) return needed.error();
+    result<span_lane*> lane = enter_scratch_lane(*needed + granule);
+    if (!lane) return lane.why();
+    // Not at its beginning, where the cursor is only when no scope is open.
+    std::uintptr_t at = (begin_of(**lane) + granule + (alignment - 1)) & ~(alignment - 1);
     place.cursor = whole_granules(at + bytes);
-    place.end = data + (*lane)->capacity();
+    place.end = end_of(**lane);
     return reinterpret_cast<void*>(at);
 }
 
-// Scopes are not counted, but each has moved the cursor.
-bool owned_highway_core::scratch_in_use() const noexcept {
-    auto idle = scratch_lanes_.empty() ? 0 : reinterpret_cast<std::uintptr_t>(scratch_lanes_.front()->data());
-    return innermost != &outside || outside.cursor != idle;
+scratch_beginning owned_highway_core::begin_scope_elsewhere(scratch_place& place) noexcept {
+    // The highway's own place keeps a lane between scopes, so that they neither take nor leave one.
+    if (!scratch_in_use() && scratch_lanes_.empty()) {
+        if (result<span_lane*> first = enter_scratch_lane(granule); first) {
+            place.cursor = begin_of(**first);
+            place.end = end_of(**first);
+            return begin_scope(place);
+        }
+    }
+    scratch_beginning began{place.cursor, place.end, 0};
+    if (result<span_lane*> lane = enter_scratch_lane(granule); lane) {
+        place.cursor = begin_of(**lane) + granule;
+        place.end = end_of(**lane);
+    } else {
+        place.cursor = place.cursor < nowhere ? nowhere : place.cursor + granule;
+        place.end = end_without_lane(scratch_lanes_.size());
+    }
+    began.top = place.cursor;
+    return began;
 }
 
 void owned_highway_core::leave_scratch_lanes(scratch_place& place, std::uintptr_t cursor, std::uintptr_t end) noexcept {
-    auto end_of = [](const span_lane& lane) { return reinterpret_cast<std::uintptr_t>(lane.data()) + lane.capacity(); };
-    while (!scratch_lanes_.empty() && end_of(*scratch_lanes_.back()) != end) {
+    auto is_last = [&] {
+        if (scratch_lanes_.empty()) return true;
+        return (end & 1) != 0 ? end_without_lane(scratch_lanes_.size()) == end : end_of(*scratch_lanes_.back()) == end;
+    };
+    while (!is_last()) {
         span_lane& lane = *scratch_lanes_.back();
         scratch_lanes_.pop_back();
         scratch_bytes_ -= lane.capacity();
@@ -288,10 +323,10 @@ void owned_highway_core::leave_scratch_lanes(scratch_place& place, std::uintptr_
     place.end = end;
 }
 
-// The highway's own place keeps a lane between scopes, so that they neither take nor leave one.
-void owned_highway_core::take_first_scratch_lane() noexcept {
-    if (scratch_in_use() || !allocate_scratch(outside, 1, 1)) return;
-    outside.cursor = reinterpret_cast<std::uintptr_t>(scratch_lanes_.front()->data());
+// Scopes are not counted, but each has moved the cursor of its place, or lies in a frame.
+bool owned_highway_core::scratch_in_use() const noexcept {
+    auto idle = scratch_lanes_.empty() ? 0 : begin_of(*scratch_lanes_.front());
+    return innermost != &outside || outside.cursor != idle;
 }
 
 std::size_t owned_highway_core::frames_open() const noexcept {

@@ -71,7 +71,8 @@ class owned_highway_core : public owned_highway::hot_state {
     // The owner has released the last that was alive in it.
     void emptied(span_lane&) noexcept;
 
-    void take_first_scratch_lane() noexcept;
+    // As the function of that name beside scratch_place.
+    scratch_beginning begin_scope_elsewhere(scratch_place&) noexcept;
     // As allocate() for the innermost scope, which is at that place.
     result<void*> allocate_scratch(scratch_place& place, std::uint64_t bytes, std::uint64_t alignment) noexcept;
     // As the function of that name beside scratch_place.
@@ -107,6 +108,8 @@ class owned_highway_core : public owned_highway::hot_state {
     // Keeps an empty lane for later, or gives its memory back. These give the bytes that went back.
     std::uint64_t put_empty(span_lane&) noexcept;
     bool scratch_in_use() const noexcept;
+    // Takes a scratch lane with room for so many bytes.
+    result<span_lane*> enter_scratch_lane(std::uint64_t bytes) noexcept;
     // Puts away what is empty without being in a ring: the current lane, and those of scopes if none is open.
     std::uint64_t put_idle() noexcept;
     std::uint64_t give_up(span_lane&) noexcept;

@@ -19,11 +19,14 @@ struct registry {
     std::mutex forcing;
     std::mutex mutex;
     std::vector<shared_core*> cores;  // those between processes
-    std::mutex noting;                // whoever notes last has seen what the others did. Taken after both
+    std::mutex noting;                // class noting. Taken after both
 
     static registry& instance() {
+        // Never destroyed: a lane may end after everything static. And not from the heap: the first lane may end when
+        // that has nothing left.
+        alignas(registry) static std::byte place[sizeof(registry)];
         static registry* the = [] {
-            auto* made = new registry;  // never destroyed: a lane may end after everything static
+            auto* made = new (place) registry;
             pthread_atfork([] { instance().lock(); }, [] { instance().unlock(); },
                            [] {
                                for (shared_core* core : instance().cores) core->disown_fragments();
@@ -54,6 +57,16 @@ struct registry {
     }
 };
 
+// While a lane's flags or its forced resets change: whoever is last notes the truth, and a child of fork never finds
+// one changed without the other.
+class noting {
+  public:
+    noting() : hold_(registry::instance().noting) {}
+
+  private:
+    std::lock_guard<std::mutex> hold_;
+};
+
 }  // namespace
 
 shared_core::shared_core(std::unique_ptr<storage_holder> storage, const lane_geometry& geometry, storage_type type,
@@ -66,6 +79,8 @@ shared_core::shared_core(std::unique_ptr<storage_holder> storage, const lane_geo
 }
 
 shared_core::~shared_core() = default;
+
+void shared_core::know_fork() noexcept { registry::instance(); }
 
 void shared_core::storage_unused() noexcept {
     if (between_processes()) registry::instance().remove(this);
@@ -135,7 +150,6 @@ result<std::uint8_t> shared_core::count_locally() noexcept {
 
 void shared_core::note_access() noexcept {
     if (between_processes()) return;
-    std::lock_guard hold(registry::instance().noting);
     lane_word now = local_.load();
     if (now.closed() || now.disposed())
         usable_with_none();
@@ -158,6 +172,7 @@ result<void> shared_core::set_closed(bool closed) noexcept {
     if (disposed()) return errc::lane_disposed;
     std::uint64_t bit = lane_word::closed_bit;
     return with_state(result<void>(errc::lane_disposed), [&](lane_state& state) {
+        noting in_one_step;
         state.change_flags(closed ? bit : 0, closed ? 0 : bit);
         note_access();
         return result<void>();
@@ -165,9 +180,13 @@ result<void> shared_core::set_closed(bool closed) noexcept {
 }
 
 void shared_core::dispose() noexcept {
-    lane_word before = local_.change_flags(lane_word::disposed_bit | lane_word::closed_bit, 0);
+    lane_word before;
+    {
+        noting in_one_step;
+        before = local_.change_flags(lane_word::disposed_bit | lane_word::closed_bit, 0);
+        note_access();
+    }
     if (before.disposed()) return;
-    note_access();
     if (totals_ != nullptr) totals_->not_disposed.fetch_sub(1, std::memory_order_relaxed);
     if (before.live() == 0) release_storage_reference();
 }
@@ -194,14 +213,17 @@ result<std::uint64_t> shared_core::force_reset(bool close) noexcept {
         return errc::fragments_alive;
     }
     if (!expect_orphans()) return errc::lane_disposed;
-    do {
-        if (now.disposed()) {
-            count_orphans(0);
-            return errc::lane_disposed;
-        }
-    } while (!local_.swap(now, now.forced_empty().with(flags)));
+    {
+        noting in_one_step;
+        do {
+            if (now.disposed()) {
+                count_orphans(0);
+                return errc::lane_disposed;
+            }
+        } while (!local_.swap(now, now.forced_empty().with(flags)));
+        note_access();
+    }
     if (now.live() == 0) local_.count_begun();
-    note_access();
     count_orphans(now.live());
     return now.live();
 }
@@ -247,7 +269,7 @@ std::chrono::steady_clock::time_point shared_core::last_allocation() const noexc
         std::chrono::nanoseconds(last_allocation_ns_.load(std::memory_order_relaxed)));
 }
 
-result<fragment_token> shared_core::send(fragment f) noexcept {
+result<fragment_token> shared_core::send(fragment&& f) noexcept {
     if (f.empty()) return errc::not_initialised;
     if (f.core() != this || !between_processes()) return errc::not_a_lane;
     if (errc e = f.check(); e != errc{}) return e;

@@ -61,7 +61,7 @@ class shared_core final : public lane_core {
     bool between_processes() const noexcept { return state_ != &local_; }
 
     // Between processes only.
-    result<fragment_token> send(fragment) noexcept;
+    result<fragment_token> send(fragment&&) noexcept;
     result<fragment> receive(const fragment_token&) noexcept;
     result<std::span<std::byte>> look(const fragment_token&) const noexcept;
 
@@ -72,6 +72,8 @@ class shared_core final : public lane_core {
     }
     fragment take_contents() noexcept;
 
+    // Handlers of fork that are registered after this are called before those of lanes, which take their locks last.
+    static void know_fork() noexcept;
     // In the child of fork: what was alive belongs to the parent.
     void disown_fragments() noexcept;
 

@@ -48,9 +48,9 @@ int create_file(const char* path, unsigned permissions, descriptor& out) noexcep
 // A new file without a name on the file system of that directory; EOPNOTSUPP where there is no such thing.
 int create_unnamed(const char* directory, unsigned permissions, descriptor& out) noexcept;
 
-// Locks the file for this one or together with others that share it, as long as this descriptor, a copy of it, or a mapping made
-// with it is there: also after the descriptor was closed, and in the children of fork. EWOULDBLOCK if somebody else has a lock
-// that does not go with it. 0 also on a file system that knows no locks.
+// Locks the file for this one or together with others that share it, as long as this descriptor, a copy of it, or a
+// mapping made with it is there: also after the descriptor was closed, and in the children of fork. EWOULDBLOCK if
+// somebody else has a lock that does not go with it. 0 also on a file system that knows no locks.
 int lock_file(int fd, bool exclusive) noexcept;
 
 // Names a file of create_unnamed; EEXIST if the name is taken.

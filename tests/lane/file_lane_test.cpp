@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "lane/lane_header.hpp"
+#include "lanes/highway.hpp"
 #include "lanes/lane.hpp"
 #include "tests/lane/shared_memory_support.hpp"
 #include "tests/lane/storage_support.hpp"
@@ -255,6 +256,13 @@ TEST(file_lane, no_flipped_bit_of_the_header_leads_out_of_the_lane) {
     }
     EXPECT_GT(accepted, 50);
     EXPECT_GT(refused, 50);
+}
+
+TEST(file_lane, is_not_made_of_a_file_that_others_may_open) {
+    scratch_directory directory;
+    file_storage::options shared{.path = directory / "file", .keep = true, .exclusive = false};
+    EXPECT_EQ(file_lane::try_create(4096, shared).error(), errc::bad_option);
+    EXPECT_EQ(file_highway::try_create({.lanes = {4096}}, shared).error(), errc::bad_option);
 }
 
 }  // namespace

@@ -116,6 +116,33 @@ TEST_F(file_storage_names, open_refuses_a_name_that_is_not_there) {
     EXPECT_TRUE(directory.empty());
 }
 
+// One removes its files again and again; whoever gets one in between has it by its name.
+TEST_F(file_storage_names, is_never_one_that_has_lost_its_name) {
+    std::atomic<bool> enough{false};
+    std::thread remover([&] {
+        while (!enough) {
+            if (auto s = make(mode::open_or_create, true)) {
+                EXPECT_TRUE(s->try_keep(false));
+            }
+        }
+    });
+    int got = 0;
+    for (int i = 0; i < 20'000 && got < 500; ++i) {
+        auto s = make(mode::open_or_create, true);
+        if (!s) {
+            ASSERT_TRUE(s.error() == errc::file_in_use || s.error() == errc::file_not_found ||
+                        s.error() == errc::file_exists)
+                << message(s.error());
+            std::this_thread::yield();
+            continue;
+        }
+        ++got;
+        ASSERT_TRUE(std::filesystem::exists(path));
+    }
+    enough = true;
+    remover.join();
+}
+
 TEST_F(file_storage_names, open_or_create_does_whichever_is_possible) {
     EXPECT_TRUE(make(mode::open_or_create, true).value().fresh());
     auto s = make(mode::open_or_create, true, 1).value();

@@ -449,4 +449,72 @@ TEST_P(lanes_of_a_highway, all_bytes_of_one_can_be_had) {
     EXPECT_TRUE(h[1].bytes().empty());
 }
 
+// ---- lanes in place of disposed ones
+
+TEST_P(lanes_of_a_highway, a_reopened_one_serves_at_once) {
+    for (unsigned laps : {1u, 2u}) {
+        highway h = make({.lanes = {4 * kib}, .laps_before_new_lane = laps, .max_lanes = 1}, laps == 1 ? "a" : "b");
+        for (int i = 0; i < 3; ++i) {
+            h.allocate(16).release();  // this thread's lane
+            h.dispose_lane(0);
+            h.reopen_lane(0);
+            fragment f = h.allocate(16);
+            EXPECT_EQ(lane_of(h, f), 0u);
+            EXPECT_EQ(lane_of(f).live(), 1u);
+            in_new_thread([&] { EXPECT_EQ(h.allocate(16).size(), 16u); });
+        }
+        EXPECT_EQ(h.lanes_made(), 1u);
+    }
+}
+
+TEST(lanes_in_files, a_reopened_one_is_new_and_empty_whatever_the_mode) {
+    using mode = file_storage::open_mode;
+    for (mode how : {mode::create, mode::replace, mode::open_or_create}) {
+        for (bool held : {false, true}) {
+            scratch_directory directory;
+            file_highway h({.lanes = {4 * kib}}, {.path = directory / "lane", .mode = how, .keep = true});
+            fragment f = h.allocate(100);
+            mark(f, 1);
+            if (!held) f.release();
+            h.dispose_lane(0);
+            h.reopen_lane(0);
+            EXPECT_EQ(h[0].live(), 0u);
+            EXPECT_TRUE(h[0].contents().empty());
+            EXPECT_EQ(lane_of(h, h.allocate(16)), 0u);
+            EXPECT_EQ(directory.files(), 1u);
+            if (held) {
+                EXPECT_TRUE(is_marked(f, 1));
+            }
+        }
+    }
+}
+
+TEST(lanes_in_files, two_who_reopen_one_do_not_take_each_others_name) {
+    scratch_directory directory;
+    file_highway h({.lanes = {4 * kib}, .concurrent_new_lanes = 2},
+                   {.path = directory / "lane", .mode = file_storage::open_mode::replace, .keep = true});
+    for (int i = 0; i < 200; ++i) {
+        h.dispose_lane(0);
+        std::thread other([&] { h.reopen_lane(0); });
+        h.reopen_lane(0);
+        other.join();
+        ASSERT_FALSE(h[0].disposed());
+        ASSERT_EQ(directory.files(), 1u);
+    }
+}
+
+TEST(lanes_of_a_trimmed_highway, do_not_look_full_to_others) {
+    mapping_highway h({.lanes = {16 * mib}, .laps_before_new_lane = 1, .max_lanes = 1});
+    std::atomic<bool> enough{false};
+    std::thread trimmer([&] {
+        for (int i = 0; i < 1'000'000 && !enough; ++i) h.trim();
+    });
+    for (int i = 0; i < 20'000; ++i) {
+        result<fragment> f = h.try_allocate(100);
+        ASSERT_EQ(f.error(), errc{}) << i;
+    }
+    enough = true;
+    trimmer.join();
+}
+
 }  // namespace

@@ -454,4 +454,9 @@ TEST(effort_wait, does_not_wait_for_what_cannot_come) {
     EXPECT_EQ(h.try_allocate(16, 16, {.wait = for_ever}).error(), errc::highway_disposed);
 }
 
+TEST(waiting, is_not_for_what_no_highway_of_this_size_will_ever_have) {
+    heap_highway h({.lanes = {4 * kib}, .max_bytes = 4 * kib});
+    EXPECT_EQ(h.try_allocate(4 * kib + 1, 16, {.wait = for_ever}).error(), errc::max_bytes_reached);
+}
+
 }  // namespace

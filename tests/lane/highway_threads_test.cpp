@@ -250,4 +250,31 @@ TEST_P(threads_on_a_highway, may_ask_about_it_at_any_moment) {
     expect_at_rest(h);
 }
 
+// The other thread is inside the growth gate, and is not there in the child.
+TEST(fork_of_a_highway, leaves_no_locks_that_nobody_opens) {
+    std::atomic<bool> inside{false}, forked{false};
+    heap_highway h({.lanes = {kib},
+                    .next_capacity =
+                        [&](std::size_t) {
+                            inside = true;
+                            wait_until([&] { return forked.load(); });
+                            return kib;
+                        },
+                    .new_lane_timeout = std::chrono::minutes(1)});
+    fragment full = h.allocate(kib);
+    std::thread other([&] { h.allocate(kib); });
+    wait_until([&] { return inside.load(); });
+    EXPECT_EQ(in_child([&] {
+                  forked = true;
+                  std::vector<fragment> more;
+                  for (int i = 0; i < 5; ++i) more.push_back(h.allocate(kib));
+                  h.dispose_lane(0);
+                  h.reopen_lane(0);
+                  return more.back().check() == errc{} ? 0 : 1;
+              }),
+              0);
+    forked = true;
+    other.join();
+}
+
 }  // namespace

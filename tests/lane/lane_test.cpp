@@ -554,4 +554,16 @@ TEST(lane, gives_memory_back_only_while_it_is_empty) {
     EXPECT_EQ(lane.purge(), 0u);
 }
 
+TEST(lane_of_a_fragment, is_found_as_long_as_threads_share_it) {
+    heap_lane lane(4096);
+    fragment f = lane.allocate(16);
+    EXPECT_EQ(lane_of(f).core(), lane.core());
+    EXPECT_EQ(lane_of(f).index(), 0u);
+    owned_heap_lane owned(4096);
+    fragment of_one_thread = owned.allocate(16), of_no_lane = slot(16).into_fragment();
+    EXPECT_EQ(lane_of(of_one_thread).core(), nullptr);
+    EXPECT_EQ(lane_of(of_no_lane).core(), nullptr);
+    EXPECT_EQ(lane_of(fragment()).core(), nullptr);
+}
+
 }  // namespace

@@ -143,6 +143,57 @@ TEST(scratch, scopes_at_the_end_of_a_full_lane_nest) {
     EXPECT_EQ(highway.lane_count(), 2u);
 }
 
+// More of them than a lane's front has granules: a cursor that only went on would come to the next lane.
+TEST(scratch, hundreds_of_scopes_at_the_end_of_a_lane_take_nothing_from_each_other) {
+    for (std::uint64_t most_lanes : {3, 5, 100}) {
+        owned_highway highway({.lane_bytes = 64 * kib, .max_bytes = most_lanes * 64 * kib});
+        std::vector<marked_block> beside;
+        for (int i = 0; i < 2; ++i) beside.push_back(marked_from(highway, 60000, 1));
+        scratch outer(highway);
+        std::vector<marked_block> blocks{marked_in(outer, 100, 2)};
+        // Up to the last granule of the lane.
+        std::uint64_t rest = 64 * kib - number(blocks[0].at) % (64 * kib) - 112;
+        blocks.push_back(marked_in(outer, rest, 3));
+        std::vector<std::unique_ptr<scratch>> scopes;
+        for (std::uint64_t i = 0; i < 700; ++i) {
+            scopes.push_back(std::make_unique<scratch>(highway));
+            if (i % 100 == 99) {
+                result<void*> got = scopes.back()->try_allocate_bytes(50);
+                ASSERT_EQ(got.error(), got ? errc{} : errc::max_bytes_reached);
+                if (got) blocks.push_back(marked(*got, 50, i));
+            }
+            for (std::size_t outside = 0; outside + 1 < scopes.size(); outside += 37) {
+                ASSERT_EQ(scopes[outside]->try_allocate_bytes(1).error(), errc::not_innermost);
+            }
+            if (i % 50 == 0) {
+                highway.trim();
+                for (const marked_block& b : blocks) ASSERT_TRUE(b.whole());
+            }
+        }
+        // Room comes while they are open.
+        for (const marked_block& b : beside) highway.free_block(b.at, b.bytes);
+        blocks.push_back(marked_in(*scopes.back(), 1000, 4));
+        for (const marked_block& b : blocks) ASSERT_TRUE(b.whole());
+        while (!scopes.empty()) scopes.pop_back();
+        EXPECT_TRUE(blocks[0].whole() && blocks[1].whole());
+        EXPECT_TRUE(marked_in(outer, 100, 5).whole());
+        EXPECT_TRUE(blocks[0].whole() && blocks[1].whole());
+    }
+}
+
+// The first lane comes while a scope is open: that the scope holds nothing does not make the lane idle.
+TEST(scratch, that_has_freed_all_keeps_its_lane) {
+    owned_highway highway({.lane_bytes = 64 * kib, .max_bytes = 64 * kib});
+    marked_block all = marked_from(highway, 60000, 1);
+    scratch scope(highway);
+    highway.free_block(all.at, all.bytes);
+    marked_block a = marked_in(scope, 100, 2);
+    scope.free_bytes(a.at, a.bytes);
+    highway.trim();
+    EXPECT_TRUE(marked_in(scope, 100, 3).whole());
+    EXPECT_GT(highway.bytes_held(), 0u);
+}
+
 TEST(scratch, begins_without_a_lane_where_none_is_to_be_had) {
     owned_highway highway({.lane_bytes = 64 * kib, .max_bytes = 64 * kib});
     marked_block all = marked_from(highway, 60000, 1);

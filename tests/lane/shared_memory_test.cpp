@@ -214,6 +214,9 @@ TEST(shared_memory, only_fragments_of_this_lane_are_sent) {
     fragment closed = lane.allocate(16);
     lane.close();
     EXPECT_EQ(lane.try_send(std::move(closed)).error(), errc::lane_closed);
+    EXPECT_FALSE(closed.empty()) << "what was not sent stays the caller's";
+    EXPECT_EQ(lane.live(), 1u);
+    closed.release();
     EXPECT_EQ(lane.live(), 0u);
 }
 

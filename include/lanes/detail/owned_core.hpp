@@ -69,6 +69,17 @@ class LANES_API owned_core : public lane_core {
         count_release_by_owner();
     }
 
+    // The same in the lane that allocations come from, which begins anew where it is when nothing is alive.
+    void release_block_of_current(std::byte* block, std::uint64_t bytes) noexcept {
+        if (live_.load(std::memory_order_relaxed) == 1) {
+            // The owner has released all others itself, so no other thread has released any.
+            live_.store(0, std::memory_order_relaxed);
+            begin_anew();
+        } else {
+            release_block_by_owner(block, bytes);
+        }
+    }
+
     errc release(fragment_stamp) noexcept override;  // any thread
     storage_type type() const noexcept override { return type_; }
 
@@ -124,6 +135,10 @@ class LANES_API owned_core : public lane_core {
             look_for_empty(live);
     }
     void look_for_empty(std::uint64_t live) noexcept;
+    void begin_anew() noexcept {
+        cursor_.store(data_, std::memory_order_relaxed);
+        cycle_.store(cycle_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    }
     errc release_orphan() noexcept;
     void note_access() noexcept;
 

@@ -18,9 +18,9 @@ namespace lanes::detail {
 class owned_highway_core;
 
 struct scratch_place {
-    std::uintptr_t cursor = 0;  // the next byte; a multiple of the granule, as is the end. May be behind that
+    std::uintptr_t cursor = 0;  // the next byte; a multiple of the granule
     owned_highway_core* core;   // between two fields that GCC would load as a pair, after they were stored one by one
-    std::uintptr_t end = 0;     // of the lane; 0: there is none yet
+    std::uintptr_t end = 0;     // of the lane, a multiple of the granule; 0 while nobody has needed one
     scratch_place* around = nullptr;  // where the frame was opened; null: the highway's own
 
     // Memory for a scope that has left the cursor at `top`; false: it is not the innermost one, or there is no room.
@@ -44,11 +44,25 @@ struct scratch_place {
     }
 };
 
+// What a scope found, and puts back when it ends; and the cursor as it left it.
+struct scratch_beginning {
+    std::uintptr_t cursor, end, top;
+};
+// In a lane without room for a granule: in another one.
+LANES_API scratch_beginning begin_scope_elsewhere(scratch_place&) noexcept;
+inline scratch_beginning begin_scope(scratch_place& place) noexcept {
+    std::uintptr_t cursor = place.cursor, end = place.end;
+    if (cursor + granule > end) [[unlikely]]
+        return begin_scope_elsewhere(place);
+    place.cursor = cursor + granule;
+    return {cursor, end, cursor + granule};
+}
+
 // The slow paths. They take everything by value: a scope whose address is never given away stays in registers. What
 // bump_slowly() gives has moved the cursor.
 LANES_API result<void*> bump_slowly(scratch_place&, std::uintptr_t top, std::uint64_t bytes,
                                     std::uint64_t alignment) noexcept;
-// Back to `cursor` in the lane that ends at `end`.
+// Back to what a scope found.
 LANES_API void leave_scratch_lanes(scratch_place&, std::uintptr_t cursor, std::uintptr_t end) noexcept;
 
 }  // namespace lanes::detail
