@@ -41,24 +41,24 @@ enum class errc : int {
     too_many_fragments,   // the lane's live count is at its limit
     negative_reset,       // more was released than was handed out: a fragment's range was released twice
     not_the_owner,        // a thread-owned lane or highway was used to allocate by another thread
-    fragments_alive,      // the call needs a lane without live fragments
-    bad_option,           // an option is out of its documented range
-    out_of_memory,        // the system has no memory or no address space to give
-    file_not_found,       // opening a file storage that must exist
-    file_exists,          // creating a file storage that must not exist
-    permission_denied,    // a path or a file system that is read-only, or belongs to somebody else
-    disk_full,            // the file system or the quota has no room for the file
-    not_a_lane,           // the file or memory does not begin with a lane's header, or with one of another version
-    storage_truncated,    // the file or memory is shorter than its header says
-    storage_corrupt,      // the header contradicts itself
-    system_failure,       // any other refusal of the system; errno of that call is in lanes::error::system_error()
-    end_of_stream,        // a stream or source ended before the lane was filled
-    contended,            // other threads won the race for the lane as often as `tries` allows
-    wrong_gear,           // the gear of a stable_array does not allow the call, or it is being shifted
-    gear_timeout,         // a gear could not be shifted in time: calls of the old gear, or another shift, went on
-    array_full,           // stable_array_options::max_size
-    not_innermost,        // another scope is open inside the one that was asked for scratch memory
-    file_in_use,          // another storage has the file open, here or in another process
+    fragments_alive,    // orphans of too many forced resets are alive: one reset more could not be told from the oldest
+    bad_option,         // an option is out of its documented range
+    out_of_memory,      // the system has no memory or no address space to give
+    file_not_found,     // opening a file storage that must exist
+    file_exists,        // creating a file storage that must not exist
+    permission_denied,  // a path or a file system that is read-only, or belongs to somebody else
+    disk_full,          // the file system or the quota has no room for the file
+    not_a_lane,         // the file or memory does not begin with a lane's header, or with one of another version
+    storage_truncated,  // the file or memory is shorter than its header says
+    storage_corrupt,    // the header contradicts itself
+    system_failure,     // any other refusal of the system; errno of that call is in lanes::error::system_error()
+    end_of_stream,      // a stream or source ended before the lane was filled
+    contended,          // other threads won the race for the lane as often as `tries` allows
+    wrong_gear,         // the gear of a stable_array does not allow the call, or it is being shifted
+    gear_timeout,       // a gear could not be shifted in time: calls of the old gear, or another shift, went on
+    array_full,         // stable_array_options::max_size
+    not_innermost,      // another scope is open inside the one that was asked for scratch memory
+    file_in_use,        // another storage has the file open, here or in another process
 };
 
 // One line of text that says what happened and what to do. Never fails; any thread; constant time.

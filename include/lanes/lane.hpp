@@ -3,9 +3,10 @@
 //     lanes::heap_lane lane(1 << 20);
 //     lanes::fragment message = lane.allocate(200);
 //
-// The whole state of a lane is one 64-bit word {closed, cycle, live, offset}. Allocating is one compare-and-swap; so is
-// a release, and the one that takes the count of live fragments to zero also takes the offset to zero and counts the
-// cycle, in the same step. There is no search and no header: a fragment costs its bytes, rounded up to 16.
+// The whole state of a lane is one 64-bit word {closed, cycle, live, offset}. Allocating is one compare-and-swap (and
+// an addition, for a cycle's first); so is a release, and the one that takes the count of live fragments to zero also
+// takes the offset to zero and counts the cycle, in the same step. There is no search and no header: a fragment costs
+// its bytes, rounded up to 16.
 //
 // A lane that one thread alone allocates from is faster without atomics: lanes::owned_lane. The idea, the words and the
 // behaviour are those of the first seed library, MemoryLanes.

@@ -84,7 +84,7 @@ const char* message(errc e) noexcept {
         case errc::not_the_owner:
             return "only the thread that owns this lane or highway may allocate from it; see adopt()";
         case errc::fragments_alive:
-            return "fragments of the lane are still alive";
+            return "fragments of so many forced resets ago are still alive that one more could not be told apart";
         case errc::bad_option:
             return "an option is out of its range";
         case errc::out_of_memory:

@@ -111,8 +111,8 @@ failure highway_core::search(std::uint64_t bytes, std::uint64_t alignment, const
         result<void> grown = grow(bytes, alignment, seen, why);
         if (grown) continue;
         if (is_limit(grown.error())) {
-            // Before it fails, all lanes once more: the one that was asked first may have been reset since. And a lane that
-            // is being trimmed looks full for a moment.
+            // Before it fails, all lanes once more: the one that was asked first may have been reset since. And a lane
+            // that is being trimmed looks full for a moment.
             if (lap(first, lanes_.size(), bytes, alignment, tries, got)) return {};
             if (trims_between(before) && ++trimmed < most_trims_waited_for) {
                 // Whoever trims may have lost his processor over it.

@@ -22,7 +22,7 @@
 namespace lanes::detail {
 
 // The lane that the calling thread goes on with, on the highway that it used last. In the static part of the thread's
-// storage, so that it is reached without a call: two words a program.
+// storage, so that it is reached without a call: two words a thread.
 struct last_use {
     std::uint64_t highway;  // highway_core::number_; 0: none
     shared_core* lane;
@@ -143,7 +143,8 @@ class highway_core {
     bool trims_between(const trims& before) const noexcept {
         return before.begun != before.ended || trims_begun_.load(std::memory_order_seq_cst) != before.begun;
     }
-    static constexpr unsigned most_trims_waited_for = 20'000;  // looks, two seconds: then somebody does nothing but trim
+    static constexpr unsigned most_trims_waited_for =
+        20'000;  // looks, two seconds: then somebody does nothing but trim
     std::atomic<std::uint64_t> trims_begun_{0}, trims_ended_{0};
 
     std::mutex reopening_;                   // rank: before mutex_, and before the growth gate's
