@@ -32,9 +32,9 @@ concept storable = std::is_trivially_copyable_v<T>;
 // Reads and writes of a range of bytes, in three forms: throwing (checked), try_ (checked), unchecked_. Offsets and
 // sizes are bytes.
 //
-// Checked calls ask first whether the bytes may be used (a load and a compare) and whether the range
-// is inside; their errors are those of fragment::check() and out_of_bounds. Unchecked ones must be inside. None of them
-// orders one thread's access to the bytes against another's. `Self` has data(), size() and check().
+// Checked calls ask first whether the bytes may be used (a load and a compare) and whether the range is inside; their
+// errors are those of fragment::check() and out_of_bounds. Unchecked ones must be inside. None of them orders one
+// thread's access to the bytes against another's. `Self` has data(), size() and check().
 template <class Self>
 class byte_access {
   public:

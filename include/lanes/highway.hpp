@@ -6,10 +6,9 @@
 //
 //     lanes::mapping_highway bounded({.lanes = {1 << 20, 1 << 20}, .max_bytes = 16 << 20});
 //
-// All calls may be made by many threads at once; each thread begins with the lane it used last (of several
-// highways in turn, perhaps with one that another thread used), so threads spread over
-// the lanes by themselves. Fragments may outlive the highway. The idea, the words and the settings are those of the
-// first seed library's MemoryCarriage.
+// All calls may be made by many threads at once; each thread begins with the lane it used last (of several highways in
+// turn, perhaps with one that another thread used), so threads spread over the lanes by themselves. Fragments may
+// outlive the highway. The idea, the words and the settings are those of the first seed library's MemoryCarriage.
 #pragma once
 
 #include <chrono>

@@ -48,7 +48,7 @@ class growth_gate {
     };
 
   private:
-    std::mutex mutex_;
+    std::mutex mutex_;  // rank 3 (lane.hpp)
     std::condition_variable changed_;
     const unsigned places_;
     unsigned free_;

@@ -127,6 +127,8 @@ class highway_core {
     const std::shared_ptr<lane_totals> totals_;  // with the lanes that are about to be made
     stable_array<shared_core*> lanes_;           // null: an index that waits for its lane
     growth_gate gate_;
+    // Written with release by who adds or ends lanes, read with acquire by who looks for room: whoever sees the number
+    // or the pointer sees the lane.
     std::atomic<std::uint64_t> changes_{0};   // lanes added so far
     std::atomic<std::size_t> lanes_made_{0};  // one past the last lane; written under mutex_
     std::atomic<bool> disposed_{false};
@@ -147,8 +149,8 @@ class highway_core {
         20'000;  // looks, two seconds: then somebody does nothing but trim
     std::atomic<std::uint64_t> trims_begun_{0}, trims_ended_{0};
 
-    std::mutex reopening_;                   // rank: before mutex_, and before the growth gate's
-    std::mutex mutex_;                       // of what follows, and of disposing and replacing lanes
+    std::mutex reopening_;                   // rank 2 (lane.hpp)
+    std::mutex mutex_;                       // rank 4; of what follows, and of disposing and replacing lanes
     std::vector<std::size_t> free_indices_;  // whose lanes could not be made
 };
 

@@ -7,13 +7,13 @@
 #include <mutex>
 #include <vector>
 
-#include "lane/highway_core.hpp"
+#include "lane/lane.hpp"
 
 namespace lanes::detail {
 namespace {
 
 struct highway_list {
-    std::mutex mutex;  // rank: before every lock of a highway
+    std::mutex mutex;  // rank 1 (lane.hpp)
     std::vector<highway_core*> highways;
 
     static highway_list& instance() {

@@ -17,7 +17,7 @@ namespace lanes::detail {
 // One mapping that holds some spans; goes with the last of their lanes.
 struct mapped_spans {
     mapping_storage storage;
-    std::atomic<std::uint64_t> lanes;  // that are there, or may yet be made
+    std::atomic<std::uint64_t> lanes;  // that are there, or may yet be made. Acq_rel: the last one sees what all did
 
     void let_go(std::uint64_t count) noexcept {
         if (lanes.fetch_sub(count, std::memory_order_acq_rel) == count) delete this;

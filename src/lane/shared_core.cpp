@@ -16,10 +16,10 @@ namespace {
 // What all lanes of the process have in common, and the child of a fork finds unlocked.
 struct registry {
     // One forced reset at a time: they are rare, and each looks at the orphans of those before. Taken before `mutex`.
-    std::mutex forcing;
-    std::mutex mutex;
+    std::mutex forcing;               // rank 5 (lane.hpp)
+    std::mutex mutex;                 // rank 6
     std::vector<shared_core*> cores;  // those between processes
-    std::mutex noting;                // class noting. Taken after both
+    std::mutex noting;                // rank 7, of class noting
 
     static registry& instance() {
         // Never destroyed: a lane may end after everything static. And not from the heap: the first lane may end when

@@ -78,7 +78,7 @@ class LANES_API lane_core {
     // The thread that may use the calls without atomics; 0 for lanes without an owner.
     bool owned_by_caller() const noexcept { return owner_.load(std::memory_order_relaxed) == thread_identity(); }
 
-    // Who held the lane is done with it.
+    // Who held the lane is done with it. Acq_rel, as below: whoever is last sees what the others did.
     void let_go() noexcept {
         if (core_references_.fetch_sub(1, std::memory_order_acq_rel) == 1) core_unused();
     }
