@@ -15,8 +15,8 @@ namespace lanes::detail {
 
 // Time for who has won a swap to do more while the cache line is his: a line that changes hands with each operation
 // costs each of them the way between two processors, and most swaps are lost. Longer from time to time, where many
-// compete. About a microsecond at first (a pause is 10 to 140 cycles): an eighth of that won nothing, four times as
-// much was no better.
+// compete. About three microseconds at first (a pause is 10 to 140 cycles): a thirtieth of that won nothing, and more
+// wins little for who need not wait.
 class back_off {
   public:
     void wait() noexcept {
@@ -32,8 +32,8 @@ class back_off {
         __asm__ volatile("yield");
 #endif
     }
-    static constexpr unsigned most = 1024;
-    unsigned pauses_ = 64;
+    static constexpr unsigned most = 4096;
+    unsigned pauses_ = 256;
 };
 
 struct lane_state {
