@@ -47,13 +47,13 @@ class LANES_API frame final : public std::pmr::memory_resource {
         void* at;
         if (place_.bump(top_, bytes, alignment, at)) [[likely]]
             return at;
-        return bump_slowly(bytes, alignment).value();
+        return place_.bump_slowly(top_, bytes, alignment).value();
     }
     result<void*> try_allocate_bytes(std::uint64_t bytes, std::uint64_t alignment = 16) noexcept {
         void* at;
         if (place_.bump(top_, bytes, alignment, at)) [[likely]]
             return at;
-        return bump_slowly(bytes, alignment);
+        return place_.bump_slowly(top_, bytes, alignment);
     }
     static errc check(const owned_highway& highway) noexcept { return scratch::check(highway); }
 
@@ -67,11 +67,6 @@ class LANES_API frame final : public std::pmr::memory_resource {
     }
     void* do_allocate_slowly(std::size_t bytes, std::size_t alignment);
     void do_deallocate(void* block, std::size_t bytes, std::size_t) override { place_.free(top_, block, bytes); }
-    result<void*> bump_slowly(std::size_t bytes, std::size_t alignment) noexcept {
-        result<void*> got = detail::bump_slowly(place_, top_, bytes, alignment);
-        if (got) top_ = place_.cursor;
-        return got;
-    }
     bool do_is_equal(const std::pmr::memory_resource& other) const noexcept override { return this == &other; }
 
     detail::scratch_place place_{.core = nullptr};

@@ -50,13 +50,13 @@ class LANES_API scratch {
         void* at;
         if (place_->bump(top_, bytes, alignment, at)) [[likely]]
             return at;
-        return bump_slowly(bytes, alignment).value();
+        return place_->bump_slowly(top_, bytes, alignment).value();
     }
     result<void*> try_allocate_bytes(std::uint64_t bytes, std::uint64_t alignment = 16) noexcept {
         void* at;
         if (place_->bump(top_, bytes, alignment, at)) [[likely]]
             return at;
-        return bump_slowly(bytes, alignment);
+        return place_->bump_slowly(top_, bytes, alignment);
     }
 
     // Only what was allocated last, in the innermost scope, gives its room back before the scope ends.
@@ -66,12 +66,6 @@ class LANES_API scratch {
     static errc check(const owned_highway& highway) noexcept { return highway.check_scope(); }
 
   private:
-    result<void*> bump_slowly(std::uint64_t bytes, std::uint64_t alignment) noexcept {
-        result<void*> got = detail::bump_slowly(*place_, top_, bytes, alignment);
-        if (got) top_ = place_->cursor;
-        return got;
-    }
-
     // In an order in which no two are made a pair in a vector register.
     std::uintptr_t cursor_;  // of the place when the scope began
     detail::scratch_place* place_;

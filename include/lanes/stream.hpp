@@ -274,6 +274,8 @@ class LANES_API highway_buf final : public checked_streambuf {
     std::uint64_t prepared() const noexcept { return prepared_at_ == end() ? prepared_ : 0; }
     std::size_t tile_at(std::uint64_t place, std::size_t hint) const noexcept;
     result<std::span<std::byte>> usable(std::uint64_t place, std::uint64_t end, std::size_t& hint) const noexcept;
+    // usable() by offsets that count from a place.
+    auto pieces_from(std::uint64_t place, std::size_t& hint) const noexcept;
     result<void> grow(std::uint64_t lacking) noexcept;
     void give_back_front() noexcept;
     void begin_anew_if_empty() noexcept;

@@ -83,16 +83,15 @@ failure highway_core::search(std::uint64_t bytes, std::uint64_t alignment, const
                              refusal& why, fragment::parts& got) noexcept {
     if (errc e = check_request(bytes, alignment, highway_limits::max_lane_capacity); e != errc{}) return {e};
     if (alignment > max_alignment_) return {errc::bad_alignment};
+    if (disposed()) return {errc::highway_disposed};
     if (passthrough_) {
-        if (disposed()) return {errc::highway_disposed};
         result<slot> made = slot::try_make(bytes, alignment);
         if (made) got = (*std::move(made)).into_fragment().detach();
         return made.why();
     }
-    if (disposed()) return {errc::highway_disposed};
     // That no waiting would help.
-    if (bytes > options_.max_bytes) return {refuse(errc::max_bytes_reached, options_.on_max_bytes, why)};
-    unsigned tries = how.tries != 0 ? how.tries : options_.lane_tries;
+    if (bytes > options_.max_bytes) return {refuse(errc::max_bytes_reached, why)};
+    unsigned tries = tries_of(how);
     clock::time_point give_up = how.wait.count() > 0 ? after(how.wait) : clock::time_point{};
     std::chrono::microseconds pause{50};
     unsigned trimmed = 0;
@@ -110,20 +109,19 @@ failure highway_core::search(std::uint64_t bytes, std::uint64_t alignment, const
         }
         result<void> grown = grow(bytes, alignment, seen, why);
         if (grown) continue;
-        if (is_limit(grown.error())) {
-            // Before it fails, all lanes once more: the one that was asked first may have been reset since. And a lane
-            // that is being trimmed looks full for a moment.
-            if (lap(first, lanes_.size(), bytes, alignment, tries, got)) return {};
-            if (trims_between(before) && ++trimmed < most_trims_waited_for) {
-                // Whoever trims may have lost his processor over it.
-                if (trimmed < 100)
-                    std::this_thread::yield();
-                else
-                    std::this_thread::sleep_for(std::chrono::microseconds(100));
-                continue;
-            }
+        if (!is_limit(grown.error())) return grown.why();
+        // Before it fails, all lanes once more: the one that was asked first may have been reset since. And a lane that
+        // is being trimmed looks full for a moment.
+        if (lap(first, lanes_.size(), bytes, alignment, tries, got)) return {};
+        if (trims_between(before) && ++trimmed < most_trims_waited_for) {
+            // Whoever trims may have lost his processor over it.
+            if (trimmed < 100)
+                std::this_thread::yield();
+            else
+                std::this_thread::sleep_for(std::chrono::microseconds(100));
+            continue;
         }
-        if (!is_limit(grown.error()) || clock::now() >= give_up) return grown.why();
+        if (clock::now() >= give_up) return grown.why();
         std::this_thread::sleep_for(pause);
         pause = std::min(pause * 2, std::chrono::microseconds(1000));
     }
@@ -142,11 +140,14 @@ bool highway_core::lap(std::size_t first, std::size_t lanes, std::uint64_t bytes
     return false;
 }
 
-errc highway_core::refuse(errc e, const std::function<bool()>& callback, refusal& why) const noexcept {
-    if (callback == nullptr || why.asked) return e;
+errc highway_core::refuse(errc e, refusal& why) const noexcept {
+    const std::function<bool()>* callback = e == errc::max_lanes_reached   ? &options_.on_max_lanes
+                                            : e == errc::max_bytes_reached ? &options_.on_max_bytes
+                                                                           : nullptr;
+    if (callback == nullptr || *callback == nullptr || why.asked) return e;
     try {
         why.asked = true;
-        why.quiet = callback();
+        why.quiet = (*callback)();
         return e;
     } catch (...) {
         why.thrown = std::current_exception();
@@ -163,13 +164,8 @@ result<void> highway_core::grow(std::uint64_t bytes, std::uint64_t alignment, st
 
     // A lane's first byte is aligned to a granule at least.
     std::uint64_t least = bytes + (alignment > granule ? alignment : 0);
-    auto refused = [&](errc e) {
-        if (e == errc::max_lanes_reached) return refuse(e, options_.on_max_lanes, why);
-        if (e == errc::max_bytes_reached) return refuse(e, options_.on_max_bytes, why);
-        return e;
-    };
     // Before the callbacks: who waits for room asks again and again.
-    if (errc e = limit_reached(least); e != errc{}) return refused(e);
+    if (errc e = limit_reached(least); e != errc{}) return refuse(e, why);
 
     result<std::size_t> index = new_index();
     if (!index) return index.error();
@@ -186,15 +182,13 @@ result<void> highway_core::grow(std::uint64_t bytes, std::uint64_t alignment, st
     if (capacity == 0) capacity = options_.default_lane_capacity;
     result<void> added =
         add_lane(std::min(std::max(capacity, least), highway_limits::max_lane_capacity), least, *index);
-    if (errc e = refused(added.error()); e != added.error()) return e;
+    if (errc e = refuse(added.error(), why); e != added.error()) return e;
     return added;
 }
 
 errc highway_core::limit_reached(std::uint64_t least) const noexcept {
     if (totals_->not_disposed.load(std::memory_order_relaxed) >= options_.max_lanes) return errc::max_lanes_reached;
-    std::uint64_t held = totals_->bytes_held.load(std::memory_order_relaxed);
-    bool fits = held <= options_.max_bytes && least <= options_.max_bytes - held;
-    return fits ? errc{} : errc::max_bytes_reached;
+    return least <= bytes_left(totals_->bytes_held.load(std::memory_order_relaxed)) ? errc{} : errc::max_bytes_reached;
 }
 
 result<std::uint64_t> highway_core::promise(std::uint64_t capacity, std::uint64_t least) noexcept {
@@ -206,7 +200,7 @@ result<std::uint64_t> highway_core::promise(std::uint64_t capacity, std::uint64_
     std::uint64_t held = totals_->bytes_held.load(std::memory_order_relaxed);
     std::uint64_t granted;
     do {
-        std::uint64_t left = options_.max_bytes - std::min(held, options_.max_bytes);
+        std::uint64_t left = bytes_left(held);
         if (left < least) {
             totals_->not_disposed.fetch_sub(1, std::memory_order_relaxed);
             return errc::max_bytes_reached;
@@ -243,17 +237,13 @@ result<void> highway_core::add_lane(std::uint64_t capacity, std::uint64_t least,
 
 void highway_core::put_lane(std::size_t index, shared_core* lane) noexcept {
     std::lock_guard hold(mutex_);
-    shared_core* before = lanes_.peek(index);
-    bool too_late = disposed() || (before != nullptr && !before->disposed());  // another reopened it first
-    if (too_late) {
+    if (disposed()) {
         lane->holder()->unmake();
         lane->dispose();
         lane->let_go();
         return;
     }
-    if (before != nullptr) {
-        lane->replaced = before;  // a thread may be about to ask it for room; it goes with the highway
-    }
+    lane->replaced = lanes_.peek(index);  // a thread may be about to ask it for room; it goes with the highway
     lane->index = index;
     lanes_.try_exchange(index, lane).error();
     if (index >= lanes_made()) lanes_made_.store(index + 1, std::memory_order_release);

@@ -4,6 +4,7 @@
 // highway: so a thread that has read a core may use it, whatever another thread does to the lane meanwhile.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <chrono>
@@ -48,8 +49,7 @@ class highway_core {
                      fragment::parts& got) noexcept {
         shared_core* lane = last_used();
         if (lane != nullptr) [[likely]] {
-            unsigned tries = how.tries != 0 ? how.tries : options_.lane_tries;
-            if (lane->allocate(bytes, alignment, tries, got) == errc{}) [[likely]]
+            if (lane->allocate(bytes, alignment, tries_of(how), got) == errc{}) [[likely]]
                 return {};
         }
         return search(bytes, alignment, how, lane, why, got);
@@ -100,7 +100,12 @@ class highway_core {
     result<std::uint64_t> promise(std::uint64_t capacity, std::uint64_t least) noexcept;
     void break_promise(std::uint64_t capacity) noexcept;
     void put_lane(std::size_t index, shared_core*) noexcept;
-    errc refuse(errc, const std::function<bool()>& callback, refusal&) const noexcept;
+    // What is said of a limit, once its callback was asked; other errors as they are.
+    errc refuse(errc, refusal&) const noexcept;
+    std::uint64_t bytes_left(std::uint64_t held) const noexcept {
+        return options_.max_bytes - std::min(held, options_.max_bytes);
+    }
+    unsigned tries_of(const effort& how) const noexcept { return how.tries != 0 ? how.tries : options_.lane_tries; }
     result<std::size_t> new_index() noexcept;
     void give_index_back(std::size_t index) noexcept;
 

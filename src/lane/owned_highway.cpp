@@ -62,8 +62,8 @@ detail::scratch_beginning detail::begin_scope_elsewhere(scratch_place& place) no
     return place.core->begin_scope_elsewhere(place);
 }
 
-result<void*> detail::bump_slowly(scratch_place& place, std::uintptr_t top, std::uint64_t bytes,
-                                  std::uint64_t alignment) noexcept {
+result<void*> detail::bump_elsewhere(scratch_place& place, std::uintptr_t top, std::uint64_t bytes,
+                                     std::uint64_t alignment) noexcept {
     return place.cursor == top ? place.core->allocate_scratch(place, bytes, alignment) : errc::not_innermost;
 }
 
@@ -72,7 +72,7 @@ void detail::leave_scratch_lanes(scratch_place& place, std::uintptr_t cursor, st
 }
 
 void* frame::do_allocate_slowly(std::size_t bytes, std::size_t alignment) {
-    result<void*> got = bump_slowly(bytes, alignment);
+    result<void*> got = place_.bump_slowly(top_, bytes, alignment);
     if (!got) throw_bad_alloc(got.error());
     return *got;
 }

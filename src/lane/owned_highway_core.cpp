@@ -288,18 +288,13 @@ result<void*> owned_highway_core::allocate_scratch(scratch_place& place, std::ui
 }
 
 scratch_beginning owned_highway_core::begin_scope_elsewhere(scratch_place& place) noexcept {
-    // The highway's own place keeps a lane between scopes, so that they neither take nor leave one.
-    if (!scratch_in_use() && scratch_lanes_.empty()) {
-        if (result<span_lane*> first = enter_scratch_lane(granule); first) {
-            place.cursor = begin_of(**first);
-            place.end = end_of(**first);
-            return begin_scope(place);
-        }
-    }
     scratch_beginning began{place.cursor, place.end, 0};
+    bool first = !scratch_in_use();
     if (result<span_lane*> lane = enter_scratch_lane(granule); lane) {
         place.cursor = begin_of(**lane) + granule;
         place.end = end_of(**lane);
+        // The highway's own place keeps a lane between scopes, so that they neither take nor leave one.
+        if (first) began = {begin_of(**lane), place.end, 0};
     } else {
         place.cursor = place.cursor < nowhere ? nowhere : place.cursor + granule;
         place.end = end_without_lane(scratch_lanes_.size());

@@ -401,12 +401,14 @@ result<void> collect_pieces(std::uint64_t length, std::uint64_t offset, std::uin
 
 }  // namespace
 
+auto highway_buf::pieces_from(std::uint64_t place, std::size_t& hint) const noexcept {
+    return
+        [this, place, &hint](std::uint64_t from, std::uint64_t to) { return usable(place + from, place + to, hint); };
+}
+
 result<void> highway_buf::try_copy_out(std::uint64_t offset, std::span<std::byte> to) const noexcept {
     std::size_t hint = first_;
-    auto piece_at = [&](std::uint64_t from, std::uint64_t end) {
-        return usable(consumed_ + from, consumed_ + end, hint);
-    };
-    return each_piece(length_, offset, to.size(), piece_at, [&](iovec from) {
+    return each_piece(length_, offset, to.size(), pieces_from(consumed_, hint), [&](iovec from) {
         std::memcpy(to.data(), from.iov_base, from.iov_len);
         to = to.subspan(from.iov_len);
         return true;
@@ -416,10 +418,7 @@ result<void> highway_buf::try_copy_out(std::uint64_t offset, std::span<std::byte
 result<std::vector<iovec>> highway_buf::try_iovecs(std::uint64_t offset, std::uint64_t bytes) const noexcept {
     std::vector<iovec> all;
     std::size_t hint = first_;
-    auto piece_at = [&](std::uint64_t from, std::uint64_t to) {
-        return usable(consumed_ + from, consumed_ + to, hint);
-    };
-    result<void> made = collect_pieces(length_, offset, bytes, piece_at, all);
+    result<void> made = collect_pieces(length_, offset, bytes, pieces_from(consumed_, hint), all);
     if (!made) return made.why();
     return all;
 }
@@ -428,16 +427,14 @@ result<iovec_count> highway_buf::try_fill_iovecs(std::span<iovec> to, std::uint6
                                                  std::uint64_t bytes) const noexcept {
     iovec_count count{0, 0};
     std::size_t hint = first_;
-    auto piece_at = [&](std::uint64_t from, std::uint64_t end) {
-        return usable(consumed_ + from, consumed_ + end, hint);
-    };
     auto add = [&](iovec next) {
         if (count.iovecs == to.size()) return false;
         to[count.iovecs++] = next;
         count.bytes += next.iov_len;
         return true;
     };
-    if (result<void> made = each_piece(length_, offset, bytes, piece_at, add); !made) return made.why();
+    if (result<void> made = each_piece(length_, offset, bytes, pieces_from(consumed_, hint), add); !made)
+        return made.why();
     return count;
 }
 
@@ -450,8 +447,7 @@ result<std::span<iovec>> highway_buf::try_prepare(std::uint64_t bytes) noexcept 
     while (made && room() < bytes) made = grow(bytes - room());
     if (made) {
         std::size_t hint = write_tile_;
-        auto piece_at = [&](std::uint64_t from, std::uint64_t to) { return usable(end() + from, end() + to, hint); };
-        made = collect_pieces(bytes, 0, bytes, piece_at, room_);
+        made = collect_pieces(bytes, 0, bytes, pieces_from(end(), hint), room_);
     }
     if (!made) return record(made.why());
     prepared_ = bytes;

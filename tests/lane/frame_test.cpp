@@ -23,10 +23,6 @@ using namespace test;
 
 static_assert(!std::is_copy_constructible_v<frame> && !std::is_move_constructible_v<frame>);
 
-marked_block marked_in(frame& scratch, std::uint64_t bytes, std::uint64_t seed, std::uint64_t alignment = 16) {
-    return marked(scratch.allocate_bytes(bytes, alignment), bytes, seed);
-}
-
 bool says_frames_open(const owned_highway& highway, int frames) {
     return highway.trace().find(" " + std::to_string(frames) + " frames open") != std::string::npos;
 }

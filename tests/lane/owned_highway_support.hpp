@@ -38,6 +38,12 @@ inline marked_block marked_from(owned_highway& highway, std::uint64_t bytes, std
     return at ? marked(*at, bytes, seed) : marked_block{};
 }
 
+// A marked block of a scope.
+template <class Scope>
+marked_block marked_in(Scope& scope, std::uint64_t bytes, std::uint64_t seed, std::uint64_t alignment = 16) {
+    return marked(scope.allocate_bytes(bytes, alignment), bytes, seed);
+}
+
 // The ranges that are alive. add() is false for one that overlaps another.
 class living_ranges {
   public:

@@ -19,11 +19,6 @@ using namespace test;
 
 static_assert(!std::is_copy_constructible_v<scratch> && !std::is_move_constructible_v<scratch>);
 
-template <class Scope>
-marked_block marked_in(Scope& scope, std::uint64_t bytes, std::uint64_t seed) {
-    return marked(scope.allocate_bytes(bytes), bytes, seed);
-}
-
 TEST(scratch, hands_out_memory_until_it_ends) {
     owned_highway highway;
     void* first;

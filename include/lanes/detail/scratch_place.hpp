@@ -37,6 +37,8 @@ struct scratch_place {
         got = reinterpret_cast<void*>(at);
         return true;
     }
+    // The same where that said no: in another lane, or why not.
+    result<void*> bump_slowly(std::uintptr_t& top, std::uint64_t bytes, std::uint64_t alignment) noexcept;
     // Only what was handed out last gives its room back, and only if the innermost scope has it.
     void free(std::uintptr_t& top, void* block, std::uint64_t bytes) noexcept {
         auto at = reinterpret_cast<std::uintptr_t>(block);
@@ -59,9 +61,15 @@ inline scratch_beginning begin_scope(scratch_place& place) noexcept {
 }
 
 // The slow paths. They take everything by value: a scope whose address is never given away stays in registers. What
-// bump_slowly() gives has moved the cursor.
-LANES_API result<void*> bump_slowly(scratch_place&, std::uintptr_t top, std::uint64_t bytes,
-                                    std::uint64_t alignment) noexcept;
+// bump_elsewhere() gives has moved the cursor.
+LANES_API result<void*> bump_elsewhere(scratch_place&, std::uintptr_t top, std::uint64_t bytes,
+                                       std::uint64_t alignment) noexcept;
+[[gnu::always_inline]] inline result<void*> scratch_place::bump_slowly(std::uintptr_t& top, std::uint64_t bytes,
+                                                                       std::uint64_t alignment) noexcept {
+    result<void*> got = bump_elsewhere(*this, top, bytes, alignment);
+    if (got) top = cursor;
+    return got;
+}
 // Back to what a scope found.
 LANES_API void leave_scratch_lanes(scratch_place&, std::uintptr_t cursor, std::uintptr_t end) noexcept;
 
