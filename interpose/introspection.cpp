@@ -4,13 +4,14 @@
 #include <climits>
 #include <cstdio>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "heap/heap.hpp"
 #include "interpose/export.hpp"
 #include "os/line.hpp"
 
 namespace heap = lanes::heap;
 namespace base = lanes::base;
+namespace stats = lanes::stats;
 
 namespace {
 
@@ -19,7 +20,7 @@ struct usage {
     std::size_t lanes() const { return totals.slot_lane_bytes + totals.block_lane_bytes; }
     std::size_t live_in_lanes() const { return totals.live_slot_bytes + totals.live_block_bytes; }
     std::size_t live() const { return live_in_lanes() + totals.blob_bytes; }
-    std::size_t dirty() const { return base::value(base::stats->dirty_bytes); }
+    std::size_t dirty() const { return stats::value(stats::page->dirty_bytes); }
 };
 
 int as_int(std::size_t n) { return n > INT_MAX ? INT_MAX : static_cast<int>(n); }
@@ -81,7 +82,7 @@ LANES_EXPORT void malloc_stats(void) {
     line.text(" + blocks ").number(u.totals.live_block_bytes).text(" + blobs ").number(u.totals.blob_bytes);
     line.text("\nlanes: slot lanes ").number(u.totals.slot_lane_bytes).text(", block lanes ").number(u.totals.block_lane_bytes);
     line.text(", free and dirty ").number(u.dirty()).text(", metadata ");
-    line.number(base::value(base::stats->metadata_bytes)).text(" bytes\n");
+    line.number(stats::value(stats::page->metadata_bytes)).text(" bytes\n");
     line.write();
 }
 
@@ -106,8 +107,8 @@ LANES_EXPORT int malloc_info(int options, FILE* out) {
                  "<system type=\"current\" size=\"%zu\"/>\n<system type=\"max\" size=\"%llu\"/>\n"
                  "<aspace type=\"total\" size=\"%llu\"/>\n</heap>\n</malloc>\n",
                  u.lanes() + u.totals.blob_bytes + u.dirty(),
-                 static_cast<unsigned long long>(base::value(base::stats->peak_bytes)),
-                 static_cast<unsigned long long>(base::value(base::stats->committed_bytes)));
+                 static_cast<unsigned long long>(stats::value(stats::page->peak_bytes)),
+                 static_cast<unsigned long long>(stats::value(stats::page->committed_bytes)));
     return 0;
 }
 

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "heap/fast_path.hpp"
 #include "interpose/export.hpp"
 #include "lanes/lanes.h"
@@ -15,6 +15,7 @@
 
 namespace heap = lanes::heap;
 namespace base = lanes::base;
+namespace stats = lanes::stats;
 
 namespace {
 
@@ -95,10 +96,10 @@ void refresh() {
     snapshot s{};
     s.allocated = t.live_slot_bytes + t.live_block_bytes + t.blob_bytes;
     s.active = t.slot_lane_bytes + t.live_block_bytes + t.blob_bytes;
-    s.metadata = base::value(base::stats->metadata_bytes);
+    s.metadata = stats::value(stats::page->metadata_bytes);
     s.resident =
-        t.slot_lane_bytes + t.block_lane_bytes + t.blob_bytes + base::value(base::stats->dirty_bytes) + s.metadata;
-    s.mapped = base::value(base::stats->committed_bytes);
+        t.slot_lane_bytes + t.block_lane_bytes + t.blob_bytes + stats::value(stats::page->dirty_bytes) + s.metadata;
+    s.mapped = stats::value(stats::page->committed_bytes);
     s.retained = s.mapped > s.resident ? s.mapped - s.resident : 0;
     s.epoch = latest.epoch + 1;
     latest = s;
@@ -119,7 +120,7 @@ int control(key what, void* out, std::size_t* out_bytes, bool written) {
     if (latest.epoch == 0) refresh();
     switch (what) {
         case key::version:
-            return give<const char*>("lanes 0.1.0", out, out_bytes);
+            return give<const char*>("lanes " LANES_VERSION, out, out_bytes);
         case key::epoch:
             if (written) refresh();
             return give<std::uint64_t>(latest.epoch, out, out_bytes);
@@ -203,12 +204,12 @@ LANES_EXPORT void malloc_stats_print(void (*write)(void*, const char*), void* st
     refresh();
     lanes::os::line line;
     if (options != nullptr && std::strchr(options, 'J') != nullptr) {
-        line.text("{\"jemalloc\":{\"version\":\"lanes 0.1.0\",\"stats\":{\"allocated\":").number(latest.allocated);
+        line.text("{\"jemalloc\":{\"version\":\"lanes " LANES_VERSION "\",\"stats\":{\"allocated\":").number(latest.allocated);
         line.text(",\"active\":").number(latest.active).text(",\"metadata\":").number(latest.metadata);
         line.text(",\"resident\":").number(latest.resident).text(",\"mapped\":").number(latest.mapped);
         line.text(",\"retained\":").number(latest.retained).text("}}}\n");
     } else {
-        line.text("lanes 0.1.0\nAllocated: ").number(latest.allocated).text(", active: ").number(latest.active);
+        line.text("lanes " LANES_VERSION "\nAllocated: ").number(latest.allocated).text(", active: ").number(latest.active);
         line.text(", metadata: ").number(latest.metadata).text(", resident: ").number(latest.resident);
         line.text(", mapped: ").number(latest.mapped).text(", retained: ").number(latest.retained).text("\n");
     }

@@ -3,25 +3,25 @@
 #include <signal.h>
 
 #include "heap/heap.hpp"
-#include "observe/process_stats.hpp"
-#include "observe/start.hpp"
+#include "stats/process_stats.hpp"
+#include "config/start.hpp"
 #include "os/os.hpp"
 
 namespace lanes::heap {
 
-bool read_settings(settings& s) { return observe::start_process(s); }
-void process_was_forked() { observe::begin_stats_in_child(); }
+bool read_settings(settings& s) { return config::start_process(s); }
+void process_was_forked() { stats::begin_stats_in_child(); }
 
 }  // namespace lanes::heap
 
 namespace {
 
-using lanes::observe::option_id;
+using lanes::config::option_id;
 
 // Off by default: a preloaded library starts no thread unasked. A fork does not take it along.
 void* scavenge(void*) {
     for (;;) {
-        lanes::os::sleep_ms(lanes::observe::options()[option_id::scavenger_ms]);
+        lanes::os::sleep_ms(lanes::config::options()[option_id::scavenger_ms]);
         lanes::heap::trim(0);
     }
 }
@@ -37,12 +37,12 @@ void start_scavenger() {
 
 [[gnu::constructor]] void constructed() {
     if (!lanes::heap::start()) return;
-    if (lanes::observe::options()[option_id::scavenger_ms] != 0) start_scavenger();
+    if (lanes::config::options()[option_id::scavenger_ms] != 0) start_scavenger();
 }
 
 // The heap itself is never torn down: destructors of others still use it.
 [[gnu::destructor]] void destroyed() {
-    if (!lanes::heap::disabled() && lanes::observe::options()[option_id::summary] != 0) lanes::observe::print_summary();
+    if (!lanes::heap::disabled() && lanes::config::options()[option_id::summary] != 0) lanes::stats::print_summary();
 }
 
 }  // namespace

@@ -1,7 +1,7 @@
 // Reservation, and runs of slices taken and given.
 #include "ground/ground.hpp"
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "ground/huge.hpp"
 #include "ground/state.hpp"
 #include "os/os.hpp"
@@ -40,8 +40,8 @@ std::uintptr_t slice_address(slice_index s) { return table.base + (std::uintptr_
 void note_peak() {
     std::uint32_t now = state.used_pages.load(std::memory_order_relaxed) + state.dirty_pages;
     if (now > state.peak_pages) state.peak_pages = now;
-    base::stats->peak_bytes.store(state.peak_pages * page_unit, std::memory_order_relaxed);
-    base::stats->dirty_bytes.store(state.dirty_pages * page_unit, std::memory_order_relaxed);
+    stats::page->peak_bytes.store(state.peak_pages * page_unit, std::memory_order_relaxed);
+    stats::page->dirty_bytes.store(state.dirty_pages * page_unit, std::memory_order_relaxed);
 }
 
 // One reservation for everything. The records of all slices come with it, so that any address inside has one.
@@ -58,7 +58,7 @@ bool reserve_whole(std::size_t bytes) {
     state.window = static_cast<slice_index>(slices);
     state.heaps = state.heaps_committed = reinterpret_cast<std::byte*>(heaps);
     state.heaps_end = state.heaps + heaps_bytes;
-    base::stats->reserved_bytes.store(total, std::memory_order_relaxed);
+    stats::page->reserved_bytes.store(total, std::memory_order_relaxed);
     return true;
 }
 
@@ -92,7 +92,7 @@ bool reserve_window() {
         state.lowest_free = state.window;
         state.piecewise = true;
         table.limit = window;
-        base::stats->reserved_bytes.store(heaps + records, std::memory_order_relaxed);
+        stats::page->reserved_bytes.store(heaps + records, std::memory_order_relaxed);
         return true;
     }
     return false;
@@ -109,8 +109,8 @@ bool grow_piecewise(std::uint32_t n) {
                 os::unmap(at, bytes);
                 return false;
             }
-            base::count(base::stats->committed_bytes, to - from);
-            base::count(base::stats->reserved_bytes, bytes);
+            stats::count(stats::page->committed_bytes, to - from);
+            stats::count(stats::page->reserved_bytes, bytes);
             add_free(static_cast<slice_index>((from - table.base) >> slice_shift),
                      static_cast<std::uint32_t>((to - from) >> slice_shift));
             return true;
@@ -136,7 +136,7 @@ bool grow(std::uint32_t n, std::uint32_t align) {
         bool records = commit(reinterpret_cast<std::uintptr_t>(record_of(state.frontier)),
                               reinterpret_cast<std::uintptr_t>(record_of(to)));
         if (records && commit(slice_address(state.frontier), slice_address(to))) {
-            base::count(base::stats->committed_bytes, std::uint64_t{to - state.frontier} << slice_shift);
+            stats::count(stats::page->committed_bytes, std::uint64_t{to - state.frontier} << slice_shift);
             slice_index first = state.frontier == 0 ? 1 : state.frontier;
             state.frontier = to;
             add_free(first, to - first);
@@ -284,7 +284,7 @@ void touch(slice_record* r, std::uint32_t pages) {
     if (pages <= r->backed) return;
     std::uint32_t now = state.used_pages.fetch_add(pages - r->backed, std::memory_order_relaxed) + pages - r->backed;
     now += state.dirty_pages.load(std::memory_order_relaxed);
-    if (now * page_unit > base::value(base::stats->peak_bytes)) base::stats->peak_bytes.store(now * page_unit, std::memory_order_relaxed);
+    if (now * page_unit > stats::value(stats::page->peak_bytes)) stats::page->peak_bytes.store(now * page_unit, std::memory_order_relaxed);
     r->backed = static_cast<std::uint8_t>(pages & 31);
 }
 
@@ -342,7 +342,7 @@ void* heap_memory() {
     }
     void* memory = state.heaps;
     state.heaps += heap_bytes;
-    base::count(base::stats->metadata_bytes, heap_bytes);
+    stats::count(stats::page->metadata_bytes, heap_bytes);
     return memory;
 }
 

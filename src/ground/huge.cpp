@@ -3,7 +3,7 @@
 
 #include <cstring>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "os/os.hpp"
 
 namespace lanes::ground {
@@ -33,12 +33,12 @@ bool is_fresh(std::uint32_t region) {
 }
 
 void set_huge(std::uint32_t region, std::uint32_t n) {
-    base::count(base::stats->huge_bytes, (n - huge_map.count(region, n)) * region_bytes);
+    stats::count(stats::page->huge_bytes, (n - huge_map.count(region, n)) * region_bytes);
     huge_map.set(region, n);
 }
 
 void clear_huge(std::uint32_t region, std::uint32_t n) {
-    base::uncount(base::stats->huge_bytes, huge_map.count(region, n) * region_bytes);
+    stats::uncount(stats::page->huge_bytes, huge_map.count(region, n) * region_bytes);
     huge_map.clear(region, n);
 }
 

@@ -2,7 +2,7 @@
 //
 // Free memory is bounded by a budget and the excess is purged as part of freeing, so an idle process has already given its
 // memory back: no thread, no timer. Purging runs outside the lock; the slices under way are neither free nor in use.
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "ground/ground.hpp"
 #include "ground/huge.hpp"
 #include "ground/state.hpp"
@@ -98,7 +98,7 @@ bool purge_run(slice_run run, std::uint32_t& purged) {
     std::size_t bytes = std::size_t{n} << slice_shift;
     bool renewed = moved_in && os::renew(address_of(run.first), bytes);
     bool given = renewed || os::purge(address_of(run.first), bytes);
-    base::count(base::stats->purge_calls);
+    stats::count(stats::page->purge_calls);
     state.lock.lock();
     --state.purges;
     add_free(run.first, n);
@@ -115,7 +115,7 @@ bool purge_run(slice_run run, std::uint32_t& purged) {
         if (renewed) r->moved_in = 0;
     }
     if (renewed) note_renewed(run.first, n);
-    base::count(base::stats->purged_bytes, pages * page_unit);
+    stats::count(stats::page->purged_bytes, pages * page_unit);
     purged += pages;
     return true;
 }
@@ -152,7 +152,7 @@ bool purge_inside(void* at, std::size_t bytes) {
         slice_index first = index_of(find(at)), last = index_of(find(static_cast<std::byte*>(at) + bytes - 1));
         make_small(first, last - first + 1);
     }
-    base::count(base::stats->purge_calls);
+    stats::count(stats::page->purge_calls);
     return os::purge(at, bytes);
 }
 
@@ -169,7 +169,7 @@ std::size_t purge(std::size_t keep) {
         state.regret_pages = 0;   // that was not our idea, so nothing is learned from it
         make_partly_used_small();
     }
-    base::stats->dirty_bytes.store(state.dirty_pages * page_unit, std::memory_order_relaxed);
+    stats::page->dirty_bytes.store(state.dirty_pages * page_unit, std::memory_order_relaxed);
     return purged * page_unit;
 }
 

@@ -94,7 +94,7 @@ slice_record* adopt(thread_heap* heap, unsigned c) {
     lane->state = lane_state::full;   // until the caller makes it active
     own(heap, lane);
     lane->owner.store(heap, std::memory_order_seq_cst);
-    base::count(base::stats->lanes_adopted);
+    stats::count(stats::page->lanes_adopted);
     return lane;
 }
 

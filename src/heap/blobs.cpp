@@ -1,5 +1,5 @@
 // Blobs: one object, its own slices.
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "heap/density.hpp"
 #include "heap/large.hpp"
 #include "os/os.hpp"
@@ -27,7 +27,7 @@ void set(slice_record* r, std::size_t bytes) {
     r->size_class = no_class;
     r->owner.store(nullptr, std::memory_order_relaxed);
     r->kind.store(slice_kind::blob, std::memory_order_release);
-    base::count(base::stats->blob_bytes, bytes);
+    stats::count(stats::page->blob_bytes, bytes);
 }
 
 }  // namespace
@@ -42,7 +42,7 @@ piece allocate_blob(std::size_t bytes, std::size_t align, bool cleared) {
     ground::run taken = ground::take(slices_of(bytes), ground::touching::all, dense, align_slices);
     if (taken.first == 0) return {};
     set(ground::record_of(taken.first), os::whole_pages(bytes));
-    base::count(base::stats->blobs_allocated);
+    stats::count(stats::page->blobs_allocated);
     return {ground::address_of(taken.first), taken.zero};
 }
 
@@ -50,8 +50,8 @@ bool release_blob(void* blob, slice_record* r) {
     if (!claim(r, blob)) return false;
     std::size_t bytes = r->blob.bytes;
     large_density.vote(blob, bytes);
-    base::uncount(base::stats->blob_bytes, bytes);
-    base::count(base::stats->blobs_freed);
+    stats::uncount(stats::page->blob_bytes, bytes);
+    stats::count(stats::page->blobs_freed);
     ground::give(ground::index_of(r), slices_of(bytes), ground::touching::all);
     return true;
 }
@@ -66,7 +66,7 @@ bool resize_blob(void* blob, slice_record* r, std::size_t bytes) {
         if (!ground::extend(ground::index_of(r), had, wanted, zero)) return false;
     }
     r->blob.bytes = new_bytes;
-    base::count(base::stats->blob_bytes, new_bytes - old_bytes);   // wraps around when it shrinks, as it should
+    stats::count(stats::page->blob_bytes, new_bytes - old_bytes);   // wraps around when it shrinks, as it should
     if (wanted < had) ground::give(ground::index_of(r) + wanted, had - wanted, ground::touching::all);
     return true;
 }
@@ -84,9 +84,9 @@ void* move_blob(void* blob, slice_record* r, std::size_t bytes) {
         return nullptr;
     }
     if (!claim(r, blob)) return nullptr;
-    base::uncount(base::stats->blob_bytes, old_bytes);
+    stats::uncount(stats::page->blob_bytes, old_bytes);
     set(ground::record_of(taken.first), os::whole_pages(bytes));
-    base::count(base::stats->remaps);
+    stats::count(stats::page->remaps);
     // What stays behind are zero pages; the part of the last slice that the blob did not use was never touched by it,
     // but may be dirty from before.
     ground::give(ground::index_of(r), slices_of(old_bytes), ground::touching::all, old_bytes % base::slice_bytes == 0);

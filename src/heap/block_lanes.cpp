@@ -4,7 +4,7 @@
 // that writes to the beginning of large buffers only, writes to the same pages again and again.
 #include <bit>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "heap/density.hpp"
 #include "heap/large.hpp"
 #include "heap/locks.hpp"
@@ -76,7 +76,7 @@ slice_record* open_lane(unsigned c) {
     lane->owner.store(nullptr, std::memory_order_relaxed);
     lane->kind.store(slice_kind::block_lane, std::memory_order_release);
     list_in(lane);
-    base::count_locked(base::stats->block_lane_bytes, block_lane_bytes);
+    stats::count_locked(stats::page->block_lane_bytes, block_lane_bytes);
     return lane;
 }
 
@@ -89,7 +89,7 @@ void close_lane(slice_record* lane) {
     for (std::uint32_t i = 0; i < block_lane_slices; ++i) {
         ground::record_of(first + i)->kind.store(slice_kind::none, std::memory_order_relaxed);
     }
-    base::count_locked(base::stats->block_lane_bytes, 0 - block_lane_bytes);
+    stats::count_locked(stats::page->block_lane_bytes, 0 - block_lane_bytes);
     ground::give(first, block_lane_slices, ground::touching::as_told, zero);
 }
 
@@ -144,8 +144,8 @@ piece take_block(slice_record* lane) {
     ++lane->block.used;
     lane->block.live.store(live_of(lane) | bit_of(number), std::memory_order_relaxed);
     if (free_of(lane) == 0) list_out(lane);
-    base::count_locked(base::stats->block_live_bytes, pages * block_page);
-    base::count_locked(base::stats->blocks_allocated);
+    stats::count_locked(stats::page->block_live_bytes, pages * block_page);
+    stats::count_locked(stats::page->blocks_allocated);
     std::byte* block = address_of(lane, number);
     // What is left of a cache's mark, or of a slot's link: it must not look cached, nor tell the key.
     if (!zero) set_raw_link(reinterpret_cast<slot*>(block), 0);
@@ -176,7 +176,7 @@ std::size_t purge_lane(slice_record* lane, bool all) {
         dirty_pages -= dirty;
         given += dirty * block_page;
     }
-    base::count(base::stats->purged_bytes, given);
+    stats::count(stats::page->purged_bytes, given);
     return given;
 }
 
@@ -251,8 +251,8 @@ bool release_block(void* block, slice_record* r) {
     lane->block.live.store(live_of(lane) & ~bit_of(at.number), std::memory_order_relaxed);
     --lane->block.used;
     dirty_pages += pages_of(lane);
-    base::count_locked(base::stats->block_live_bytes, 0 - pages_of(lane) * block_page);
-    base::count_locked(base::stats->blocks_freed);
+    stats::count_locked(stats::page->block_live_bytes, 0 - pages_of(lane) * block_page);
+    stats::count_locked(stats::page->blocks_freed);
     if (was_full) list_in(lane);
     // One empty lane a class stays, so that a program with a single block does not open and close a lane each time.
     const block_lane_list& list = roomy[lane->block.block_class];

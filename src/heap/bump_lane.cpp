@@ -3,7 +3,7 @@
 
 #include <bit>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 
 namespace lanes::heap {
 namespace {
@@ -53,7 +53,7 @@ void release_lane(slice_record* lane) {
     lane->owner.store(nullptr, std::memory_order_relaxed);
     lane->kind.store(slice_kind::none, std::memory_order_relaxed);
     for (std::uint32_t i = 1; i < bump_slices; ++i) lane[i].kind.store(slice_kind::none, std::memory_order_relaxed);
-    base::uncount(base::stats->slot_lane_bytes, base::slice_bytes);
+    stats::uncount(stats::page->slot_lane_bytes, base::slice_bytes);
     slice_index first = ground::index_of(lane);
     ground::give(first, bump_slices, ground::touching::first_as_told);
 }
@@ -75,7 +75,7 @@ bool open(thread_heap* heap) {
     lane->kind.store(slice_kind::bump_lane, std::memory_order_relaxed);
     lane->owner.store(heap, std::memory_order_release);
     heap->bump_lane = taken.first;
-    base::count(base::stats->slot_lane_bytes, base::slice_bytes);
+    stats::count(stats::page->slot_lane_bytes, base::slice_bytes);
     return true;
 }
 
@@ -126,7 +126,7 @@ void* allocate_bumped(thread_heap* heap, unsigned c) {
     __atomic_store_n(&lane->bump.filled, at + bytes, __ATOMIC_RELEASE);
     lane->bump.state.fetch_add(1, std::memory_order_relaxed);
     auto block = reinterpret_cast<slot*>(ground::address_of(lane) + at);
-    base::count(base::stats->slots_allocated);
+    stats::count(stats::page->slots_allocated);
     block->link = 0;   // as any slot that is handed out
     return block;
 }
@@ -143,8 +143,8 @@ bool release_bumped(void* block, slice_record* lane) {
     std::uint64_t bit = granule_map::bit_of(g);
     std::uint32_t bytes = bytes_at(g, lane);
     if ((live_of(lane).word_of(g).fetch_and(~bit, std::memory_order_relaxed) & bit) == 0) return false;
-    base::count(base::stats->slots_freed);
-    base::count(base::stats->bytes_slots_freed, bytes);
+    stats::count(stats::page->slots_freed);
+    stats::count(stats::page->bytes_slots_freed, bytes);
     // Release: what this thread did with the object comes before its memory is used again.
     if (lane->bump.state.fetch_sub(1, std::memory_order_acq_rel) == owner_gone + 1) {
         left_behind.fetch_sub(1, std::memory_order_relaxed);

@@ -3,7 +3,7 @@
 
 #include <cerrno>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "heap/bump_lane.hpp"
 #include "heap/fast_path.hpp"
 #include "heap/free_list.hpp"
@@ -39,7 +39,7 @@ void* retry_after_trim(std::size_t bytes, void* (*again)(std::size_t)) {
     if (bytes <= blob_most && trim(0) > 0) {
         if (void* block = again(bytes)) return block;
     }
-    base::count(base::stats->failures);
+    stats::count(stats::page->failures);
     errno = ENOMEM;
     return nullptr;
 }
@@ -52,7 +52,7 @@ void* allocate_slot_of(unsigned c) {
         // The shared counter's cache line is written once in many slow calls.
         constexpr std::uint32_t gathered = 256;
         if (++heap->slow_mallocs == gathered) {
-            base::count(base::stats->slow_mallocs, gathered);
+            stats::count(stats::page->slow_mallocs, gathered);
             heap->slow_mallocs = 0;
         }
         return from(heap, c);
@@ -206,7 +206,7 @@ void* allocate_aligned(std::size_t align, std::size_t bytes) {
         if (block != nullptr) return block;
         if (bytes > blob_most || align > blob_most || (attempt == 0 && trim(0) == 0)) break;
     }
-    base::count(base::stats->failures);
+    stats::count(stats::page->failures);
     return nullptr;
 }
 
@@ -267,7 +267,7 @@ bool size_matches(void* block, std::size_t bytes, std::size_t align) {
 }
 
 std::size_t trim(std::size_t keep) {
-    base::count(base::stats->trims);
+    stats::count(stats::page->trims);
     if (!start()) return 0;
     std::size_t given = 0;
     if (thread_heap* heap = current; heap != &no_heap) {

@@ -2,7 +2,7 @@
 //
 // Their slots come back when the lane has nothing else to give (carve). What survives a burst, scattered, then keeps only
 // the pages it lies on.
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "heap/lane_life.hpp"
 #include "heap/slot_lane.hpp"
 #include "os/os.hpp"
@@ -37,8 +37,8 @@ std::size_t give_back(const slice_record* lane, std::uint32_t pages) {
         if (ground::purge_inside(ground::address_of(lane) + first * page_share, bytes)) given += bytes;
         pages &= ~(((1u << n) - 1) << first);
     }
-    base::count(base::stats->purged_bytes, given);
-    base::count(base::stats->hole_purged_bytes, given);
+    stats::count(stats::page->purged_bytes, given);
+    stats::count(stats::page->hole_purged_bytes, given);
     return given;
 }
 

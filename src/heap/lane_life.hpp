@@ -1,7 +1,7 @@
 // The steps of a slot lane's life that slot_lane.cpp, abandoned.cpp and holes.cpp share.
 #pragma once
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "heap/free_list.hpp"
 #include "heap/heap.hpp"
 #include "heap/remote.hpp"
@@ -24,9 +24,9 @@ inline void arm(slice_record* lane, std::uint32_t frees) { lane->lane.countdown 
 // has been allocated again: it counts as both here, and the difference in `used` is added when the lane stands back.
 inline void count_freed(const slice_record* lane, std::uint32_t slots) {
     if (slots == 0) return;
-    base::count(base::stats->slots_freed, slots);
-    base::count(base::stats->bytes_slots_freed, std::uint64_t{slots} * base::class_bytes[lane->size_class]);
-    if (lane->state == lane_state::active) base::count(base::stats->slots_allocated, slots);
+    stats::count(stats::page->slots_freed, slots);
+    stats::count(stats::page->bytes_slots_freed, std::uint64_t{slots} * base::class_bytes[lane->size_class]);
+    if (lane->state == lane_state::active) stats::count(stats::page->slots_allocated, slots);
 }
 
 // Counts the frees since the lane was armed. For a lane that is not active, brings `used` up to date.
@@ -44,8 +44,8 @@ inline void release_lane(slice_record* lane) {
     lane->kind.store(slice_kind::none, std::memory_order_relaxed);
     lane->lane.bound = 0;
     lane->shared.remote.store(0, std::memory_order_relaxed);
-    base::count(base::stats->lanes_released);
-    base::uncount(base::stats->slot_lane_bytes, base::slice_bytes);
+    stats::count(stats::page->lanes_released);
+    stats::uncount(stats::page->slot_lane_bytes, base::slice_bytes);
     ground::give(ground::index_of(lane), 1, ground::touching::as_told);
 }
 

@@ -4,7 +4,7 @@
 // instead of a message per lane.
 #include "heap/remote.hpp"
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "heap/slot_lane.hpp"
 #include "heap/thread.hpp"
 
@@ -50,8 +50,8 @@ void hand_over(pending_run& run) {
         return remote_word::of(remote_word::number_of(run.first), count, w.threshold(), w.queued() || tell);
     });
     // From here on the lane may be gone, unless it is queued by us.
-    base::count(base::stats->remote_runs);
-    base::count(base::stats->remote_slots, run.count);
+    stats::count(stats::page->remote_runs);
+    stats::count(stats::page->remote_slots, run.count);
     run = {};
     if (tell) tell_owner(lane);
 }

@@ -1,5 +1,5 @@
 // One line on stderr about a bad free or a damaged list, then what LANES_ON_ERROR asks for.
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "heap/heap.hpp"
 #include "heap/report.hpp"
 #include "os/line.hpp"
@@ -52,7 +52,7 @@ void describe(os::line& line, error e, const void* block, const slice_record* r,
 }  // namespace
 
 void report(error e, const void* block, const slice_record* r, std::size_t claimed_bytes) {
-    base::count(base::stats->errors);
+    stats::count(stats::page->errors);
     if (on_error == error_action::ignore) return;
     os::line line;
     line.text("lanes: ").text(name_of(e)).text(" of ").pointer(block).text(": ");

@@ -50,7 +50,7 @@ void look_at(thread_heap* heap, slice_record* lane, seen how) {
 
 // The lane stops being active with so many slots out: what was allocated meanwhile is counted.
 void count_active_out(slice_record* lane, std::uint32_t out) {
-    base::count(base::stats->slots_allocated, std::uint64_t{out} - lane->lane.used);
+    stats::count(stats::page->slots_allocated, std::uint64_t{out} - lane->lane.used);
     lane->lane.used = static_cast<std::uint16_t>(out);
 }
 
@@ -205,8 +205,8 @@ slice_record* open(thread_heap* heap, unsigned c) {
     own(heap, lane);
     lane->kind.store(slice_kind::slot_lane, std::memory_order_relaxed);
     lane->owner.store(heap, std::memory_order_release);
-    base::count(base::stats->lanes_opened);
-    base::count(base::stats->slot_lane_bytes, base::slice_bytes);
+    stats::count(stats::page->lanes_opened);
+    stats::count(stats::page->slot_lane_bytes, base::slice_bytes);
     return lane;
 }
 

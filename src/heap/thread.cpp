@@ -3,7 +3,7 @@
 
 #include <pthread.h>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "heap/locks.hpp"
 #include "heap/remote.hpp"
 #include "heap/report.hpp"
@@ -75,7 +75,7 @@ thread_heap* take_heap() {
         all_heaps = heap;
     }
     std::uint64_t live = live_heaps.fetch_add(1, std::memory_order_relaxed) + 1;
-    if (live > base::value(base::stats->heaps_peak)) base::stats->heaps_peak.store(live, std::memory_order_relaxed);
+    if (live > stats::value(stats::page->heaps_peak)) stats::page->heaps_peak.store(live, std::memory_order_relaxed);
     return heap;
 }
 
@@ -86,8 +86,8 @@ void end_of_thread(void* heap_of_thread) {
     current = const_cast<thread_heap*>(&no_heap);
     ended = true;
     abandon_lanes(heap);
-    base::count(base::stats->threads_ended);
-    base::count(base::stats->slow_mallocs, heap->slow_mallocs);
+    stats::count(stats::page->threads_ended);
+    stats::count(stats::page->slow_mallocs, heap->slow_mallocs);
     heap->slow_mallocs = 0;
     os::guard held(heaps_lock);
     heap->next_free = free_heaps;
@@ -158,7 +158,7 @@ thread_heap* own_heap() {
     if (heap == nullptr) return nullptr;
     empty_bins(heap);
     current = heap;
-    base::count(base::stats->threads_started);
+    stats::count(stats::page->threads_started);
     return heap;
 }
 
@@ -216,7 +216,7 @@ void after_fork_in_parent() {
     os::holds_every_lock = false;
     ground::after_fork_in_parent();
     for_each_lock([](os::mutex& m) { m.unlock(); });
-    base::count(base::stats->forks);
+    stats::count(stats::page->forks);
 }
 
 void after_fork_in_child() {

@@ -1,10 +1,10 @@
-"""Makes a LANES_STATS file and reads its slots; the one layout is that of src/base/stats_page.hpp, which is parsed."""
+"""Makes a LANES_STATS file and reads its slots; the one layout is that of src/stats/stats_page.hpp, which is parsed."""
 
 import pathlib
 import re
 import struct
 
-HEADER = pathlib.Path(__file__).resolve().parents[2] / "src/base/stats_page.hpp"
+HEADER = pathlib.Path(__file__).resolve().parents[2] / "src/stats/stats_page.hpp"
 FIXED = struct.Struct("<QIIQ40s")          # magic, version, pid, started_ns, program
 FILE_HEADER = struct.Struct("<QIII")       # magic, version, slots, claimed
 

@@ -4,7 +4,7 @@
 #include <thread>
 #include <vector>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "tests/stress/verified.hpp"
 
 using namespace lanes;
@@ -27,8 +27,8 @@ int main(int argc, char** argv) {
             while (place.load(std::memory_order_acquire) != nullptr) std::this_thread::yield();
             place.store(v, std::memory_order_release);
             if (i % 512 == 0) {
-                std::size_t held = base::value(base::stats->slot_lane_bytes) + base::value(base::stats->block_lane_bytes) +
-                                   base::value(base::stats->dirty_bytes);
+                std::size_t held = stats::value(stats::page->slot_lane_bytes) + stats::value(stats::page->block_lane_bytes) +
+                                   stats::value(stats::page->dirty_bytes);
                 if (held > peak.load()) peak = held;
             }
         }

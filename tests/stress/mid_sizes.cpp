@@ -75,7 +75,7 @@ class generation {
             test::fill(v + 1, bytes - sizeof *v, v->seed);
             mine_.push_back(v);
         }
-        most_huge = std::max(most_huge.load(), base::value(base::stats->huge_bytes));
+        most_huge = std::max(most_huge.load(), stats::value(stats::page->huge_bytes));
     }
     void resize_one() {
         if (mine_.empty()) return;
@@ -168,6 +168,6 @@ int main(int argc, char** argv) {
     std::printf("mid_sizes: at most %llu MiB in huge regions\n",
                 static_cast<unsigned long long>(most_huge.load() >> 20));
     test::check_nothing_is_left();
-    if (base::value(base::stats->huge_bytes) != 0)
-        test::fail("regions are huge after trim(0)", nullptr, base::value(base::stats->huge_bytes));
+    if (stats::value(stats::page->huge_bytes) != 0)
+        test::fail("regions are huge after trim(0)", nullptr, stats::value(stats::page->huge_bytes));
 }

@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "ground/state.hpp"
 #include "heap/bump_lane.hpp"
 #include "heap/heap.hpp"
@@ -81,8 +81,8 @@ inline void check_nothing_is_left() {
     heap::survey(t);
     if (t.live_slots + t.live_blocks + t.blobs != 0) {
         std::fprintf(stderr, "heaps begun %llu, ended %llu\n",
-                     static_cast<unsigned long long>(base::value(base::stats->threads_started)),
-                     static_cast<unsigned long long>(base::value(base::stats->threads_ended)));
+                     static_cast<unsigned long long>(stats::value(stats::page->threads_started)),
+                     static_cast<unsigned long long>(stats::value(stats::page->threads_ended)));
         fail("blocks are live at the end", nullptr, t.live_slots, t.live_blocks + t.blobs);
     }
     // The main thread's bump lane is all that may stay.

@@ -61,7 +61,7 @@ class Guide(unittest.TestCase):
         self.assertEqual([cells[0] for cells in rows()], ROWS)
 
     def test_every_row_has_header_source_tests_and_example(self):
-        folders = ["include/lanes/", ("src/lane/", "include/lanes/"), "tests/lane/", "docs/examples/"]
+        folders = ["include/lanes/", ("src/lane/", "src/storage/", "include/lanes/"), "tests/lane/", "docs/examples/"]
         for number, _, *cells in rows():
             self.assertEqual(len(cells), len(folders), number)
             for cell, folder in zip(cells, folders):

@@ -8,7 +8,7 @@ from support import SOURCE_ROOT, ToolTest
 
 
 def names_in_the_source():
-    with open(os.path.join(SOURCE_ROOT, "src/observe/options.cpp"), encoding="utf-8") as file:
+    with open(os.path.join(SOURCE_ROOT, "src/config/options.cpp"), encoding="utf-8") as file:
         return re.findall(r'\{option_id::\w+, "(LANES_\w+)"', file.read())
 
 

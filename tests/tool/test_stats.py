@@ -14,7 +14,7 @@ VERSION = 1
 
 
 def counters_in_the_source():
-    with open(os.path.join(SOURCE_ROOT, "src/base/stats_page.hpp"), encoding="utf-8") as file:
+    with open(os.path.join(SOURCE_ROOT, "src/stats/stats_page.hpp"), encoding="utf-8") as file:
         return re.findall(r"^    counter (\w+);", file.read(), re.MULTILINE)
 
 

@@ -4,7 +4,7 @@
 
 #include <vector>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "ground/state.hpp"
 #include "heap/large.hpp"
 #include "lanes/lanes.h"
@@ -24,11 +24,11 @@ class blob_test : public testing::Test {
         ASSERT_TRUE(start());
         trim(0);
         used_before_ = ground::state.used_pages;
-        live_before_ = base::value(base::stats->blob_bytes);
+        live_before_ = stats::value(stats::page->blob_bytes);
     }
     void TearDown() override {
         EXPECT_EQ(ground::state.used_pages, used_before_) << "slices were lost";
-        EXPECT_EQ(base::value(base::stats->blob_bytes), live_before_);
+        EXPECT_EQ(stats::value(stats::page->blob_bytes), live_before_);
         trim(0);
         EXPECT_EQ(ground::state.dirty_pages, 0u);
     }

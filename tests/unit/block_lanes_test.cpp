@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "ground/state.hpp"
 #include "heap/large.hpp"
 #include "os/os.hpp"
@@ -180,8 +180,8 @@ TEST_F(block_test, agree_with_a_naive_model) {
             survey_totals t = survey_now();
             ASSERT_EQ(t.live_blocks, live.size());
             ASSERT_EQ(t.live_block_bytes, live_bytes);
-            ASSERT_EQ(base::value(base::stats->block_live_bytes), live_bytes);
-            ASSERT_EQ(base::value(base::stats->block_lane_bytes), t.block_lane_bytes);
+            ASSERT_EQ(stats::value(stats::page->block_live_bytes), live_bytes);
+            ASSERT_EQ(stats::value(stats::page->block_lane_bytes), t.block_lane_bytes);
         }
     }
     for (auto& [at, b] : live) {
@@ -301,7 +301,7 @@ TEST_F(block_test, what_is_wanted_again_soon_after_a_purge_enlarges_the_budget) 
     constexpr unsigned c = block_classes - 1;
     trim(0);
     ASSERT_EQ(ground::state.regret_pages.load(), 0u);
-    std::uint64_t purged_before = base::value(base::stats->purged_bytes);
+    std::uint64_t purged_before = stats::value(stats::page->purged_bytes);
     // One of each lane stays, so that the lanes do, and it is they that learn, not the ground.
     std::vector<void*> anchors, blocks(80);  // 20 MiB
     for (std::size_t i = 0; i < blocks.size(); ++i) {
@@ -320,10 +320,10 @@ TEST_F(block_test, what_is_wanted_again_soon_after_a_purge_enlarges_the_budget) 
     blocks.resize(80);  // 20 MiB
     for (int i = 0; i < 8; ++i) round();
     EXPECT_GT(ground::state.regret_pages.load(), 0u) << "nothing was learned";
-    EXPECT_GT(base::value(base::stats->purged_bytes), purged_before);
-    std::uint64_t learned_at = base::value(base::stats->purged_bytes);
+    EXPECT_GT(stats::value(stats::page->purged_bytes), purged_before);
+    std::uint64_t learned_at = stats::value(stats::page->purged_bytes);
     for (int i = 0; i < 8; ++i) round();
-    EXPECT_LT(base::value(base::stats->purged_bytes) - learned_at, 8 * blocks.size() * class_block_bytes(c) / 4)
+    EXPECT_LT(stats::value(stats::page->purged_bytes) - learned_at, 8 * blocks.size() * class_block_bytes(c) / 4)
         << "the same memory is purged and faulted in again, round by round";
     for (void* p : anchors) release_block(p, record(p));
     trim(0);

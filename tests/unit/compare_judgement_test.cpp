@@ -2,9 +2,9 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/compare_support.hpp"
-#include "tools/compare/findings.hpp"
-#include "tools/compare/judgement.hpp"
-#include "tools/compare/tables.hpp"
+#include "tools/compare/report/findings.hpp"
+#include "tools/compare/judge/judgement.hpp"
+#include "tools/compare/report/tables.hpp"
 
 namespace lanes::compare {
 namespace {

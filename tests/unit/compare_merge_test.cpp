@@ -4,8 +4,9 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/unit/compare_support.hpp"
-#include "tools/compare/merge.hpp"
-#include "tools/compare/report.hpp"
+#include "tools/compare/judge/merge.hpp"
+#include "tools/compare/judge/result_json.hpp"
+#include "tools/compare/report/report.hpp"
 
 namespace lanes::compare {
 namespace {

@@ -6,9 +6,10 @@
 #include <nlohmann/json.hpp>
 
 #include "tests/unit/compare_support.hpp"
-#include "tools/compare/report.hpp"
-#include "tools/compare/tables.hpp"
-#include "tools/compare/text.hpp"
+#include "tools/compare/judge/result_json.hpp"
+#include "tools/compare/report/report.hpp"
+#include "tools/compare/report/tables.hpp"
+#include "tools/support/text.hpp"
 
 namespace lanes::compare {
 namespace {
@@ -187,7 +188,7 @@ TEST(reports, hold_no_number_that_is_none) {
 TEST(reports, are_valid_utf8_without_control_characters) {
     for (const auto& [name, found] : odd_results()) {
         for (const std::string& text : {html_report(found), markdown_report(found), terminal_report(found)}) {
-            EXPECT_EQ(clean(text, true), text) << name;
+            EXPECT_EQ(tool::clean(text, true), text) << name;
         }
     }
 }
@@ -220,7 +221,7 @@ TEST(terminal, tables_stay_within_the_width) {
             for (std::size_t at = 0; at < text.size();) {
                 std::size_t end = text.find('\n', at);
                 ASSERT_NE(end, std::string::npos);
-                EXPECT_LE(display_width(std::string_view(text).substr(at, end - at)), width)
+                EXPECT_LE(tool::display_width(std::string_view(text).substr(at, end - at)), width)
                     << name << ": " << text.substr(at, end - at);
                 at = end + 1;
             }
@@ -292,47 +293,47 @@ TEST(markdown, tables_have_as_many_cells_in_each_line) {
 }
 
 TEST(text, cleaning_keeps_characters_and_replaces_the_rest) {
-    EXPECT_EQ(clean("plain \xC3\xA4 \xE6\x97\xA5 \xF0\x9F\x98\x80"), "plain \xC3\xA4 \xE6\x97\xA5 \xF0\x9F\x98\x80");
+    EXPECT_EQ(tool::clean("plain \xC3\xA4 \xE6\x97\xA5 \xF0\x9F\x98\x80"), "plain \xC3\xA4 \xE6\x97\xA5 \xF0\x9F\x98\x80");
     const std::string bad = "\xEF\xBF\xBD";
-    EXPECT_EQ(clean("\xff"), bad);
-    EXPECT_EQ(clean("\xc0\x80"), bad + bad) << "overlong";
-    EXPECT_EQ(clean("\xed\xa0\x80"), bad + bad + bad) << "half of a surrogate pair";
-    EXPECT_EQ(clean("\xf5\x80\x80\x80"), bad + bad + bad + bad) << "beyond Unicode";
-    EXPECT_EQ(clean("\xe6\x97"), bad + bad) << "cut off";
-    EXPECT_EQ(clean("a\x1b[0m"), "a" + bad + "[0m");
-    EXPECT_EQ(clean("a\nb\tc"), "a b c");
-    EXPECT_EQ(clean("a\nb\tc", true), "a\nb\tc");
-    EXPECT_EQ(clean("\xe2\x80\xae"), bad) << "right to left from here";
-    EXPECT_EQ(clean(std::string(1, '\0')), bad);
+    EXPECT_EQ(tool::clean("\xff"), bad);
+    EXPECT_EQ(tool::clean("\xc0\x80"), bad + bad) << "overlong";
+    EXPECT_EQ(tool::clean("\xed\xa0\x80"), bad + bad + bad) << "half of a surrogate pair";
+    EXPECT_EQ(tool::clean("\xf5\x80\x80\x80"), bad + bad + bad + bad) << "beyond Unicode";
+    EXPECT_EQ(tool::clean("\xe6\x97"), bad + bad) << "cut off";
+    EXPECT_EQ(tool::clean("a\x1b[0m"), "a" + bad + "[0m");
+    EXPECT_EQ(tool::clean("a\nb\tc"), "a b c");
+    EXPECT_EQ(tool::clean("a\nb\tc", true), "a\nb\tc");
+    EXPECT_EQ(tool::clean("\xe2\x80\xae"), bad) << "right to left from here";
+    EXPECT_EQ(tool::clean(std::string(1, '\0')), bad);
 }
 
 TEST(text, width_counts_columns) {
-    EXPECT_EQ(display_width("abc"), 3u);
-    EXPECT_EQ(display_width("\xE6\x97\xA5\xE6\x9C\xAC"), 4u);
-    EXPECT_EQ(display_width("e\xCC\x81"), 1u);
-    EXPECT_EQ(shortened("abcdefghij", 7), "ab...ij");
-    EXPECT_EQ(shortened("abc", 7), "abc");
-    EXPECT_EQ(shortened("abcdef", 2), "ab");
-    EXPECT_LE(display_width(shortened("\xE6\x97\xA5\xE6\x9C\xAC\xE8\xAA\x9E\xE6\x97\xA5\xE6\x9C\xAC", 8)), 8u);
-    EXPECT_EQ(wrapped("one two three", 7), (std::vector<std::string>{"one two", "three"}));
-    EXPECT_EQ(wrapped("abcdefgh", 3), (std::vector<std::string>{"abc", "def", "gh"}));
-    EXPECT_EQ(wrapped("", 3), (std::vector<std::string>{""}));
+    EXPECT_EQ(tool::display_width("abc"), 3u);
+    EXPECT_EQ(tool::display_width("\xE6\x97\xA5\xE6\x9C\xAC"), 4u);
+    EXPECT_EQ(tool::display_width("e\xCC\x81"), 1u);
+    EXPECT_EQ(tool::shortened("abcdefghij", 7), "ab...ij");
+    EXPECT_EQ(tool::shortened("abc", 7), "abc");
+    EXPECT_EQ(tool::shortened("abcdef", 2), "ab");
+    EXPECT_LE(tool::display_width(tool::shortened("\xE6\x97\xA5\xE6\x9C\xAC\xE8\xAA\x9E\xE6\x97\xA5\xE6\x9C\xAC", 8)), 8u);
+    EXPECT_EQ(tool::wrapped("one two three", 7), (std::vector<std::string>{"one two", "three"}));
+    EXPECT_EQ(tool::wrapped("abcdefgh", 3), (std::vector<std::string>{"abc", "def", "gh"}));
+    EXPECT_EQ(tool::wrapped("", 3), (std::vector<std::string>{""}));
 }
 
 TEST(text, numbers_and_commands) {
-    EXPECT_EQ(number_text(0.8123), "0.812");
-    EXPECT_EQ(number_text(62.13), "62.1");
-    EXPECT_EQ(number_text(12045), "12045");
-    EXPECT_EQ(number_text(0), "0");
-    EXPECT_EQ(number_text(1.25, 1), "1.2");
-    EXPECT_EQ(count_text(1234567), "1,234,567");
-    EXPECT_EQ(count_text(999), "999");
-    EXPECT_EQ(ratio_number(0.8123), "0.81");
-    EXPECT_EQ(ratio_number(0.0391), "0.039");
-    EXPECT_EQ(ratio_number(119.6), "120");
-    EXPECT_EQ(command_text({"sh", "-c", "echo 'a b'", ""}), "sh -c 'echo '\\''a b'\\''' ''");
-    EXPECT_EQ(html_text("<a href=\"x\">'&'"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;&#39;");
-    EXPECT_EQ(markdown_text("a|b `c` *d* snake_case 1 < 2 <b>"), "a\\|b \\`c\\` \\*d\\* snake_case 1 < 2 &lt;b>");
+    EXPECT_EQ(tool::number_text(0.8123), "0.812");
+    EXPECT_EQ(tool::number_text(62.13), "62.1");
+    EXPECT_EQ(tool::number_text(12045), "12045");
+    EXPECT_EQ(tool::number_text(0), "0");
+    EXPECT_EQ(tool::number_text(1.25, 1), "1.2");
+    EXPECT_EQ(tool::count_text(1234567), "1,234,567");
+    EXPECT_EQ(tool::count_text(999), "999");
+    EXPECT_EQ(tool::ratio_number(0.8123), "0.81");
+    EXPECT_EQ(tool::ratio_number(0.0391), "0.039");
+    EXPECT_EQ(tool::ratio_number(119.6), "120");
+    EXPECT_EQ(tool::command_text({"sh", "-c", "echo 'a b'", ""}), "sh -c 'echo '\\''a b'\\''' ''");
+    EXPECT_EQ(tool::html_text("<a href=\"x\">'&'"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;&#39;");
+    EXPECT_EQ(tool::markdown_text("a|b `c` *d* snake_case 1 < 2 <b>"), "a\\|b \\`c\\` \\*d\\* snake_case 1 < 2 &lt;b>");
 }
 
 TEST(stored, result_comes_back_as_it_was) {

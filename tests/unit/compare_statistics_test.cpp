@@ -4,7 +4,7 @@
 #include <cmath>
 #include <numeric>
 
-#include "tools/compare/statistics.hpp"
+#include "tools/compare/judge/statistics.hpp"
 
 namespace lanes::compare {
 namespace {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "tools/compare/result.hpp"
+#include "tools/compare/judge/result.hpp"
 
 namespace lanes::compare {
 

@@ -5,7 +5,7 @@
 #include <thread>
 #include <vector>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "heap/heap.hpp"
 #include "lanes/lanes.h"
 #include "tests/unit/support.hpp"
@@ -108,9 +108,9 @@ TEST(fork, grandchildren_can_allocate_too) {
 
 TEST(fork, the_parent_counts_its_forks) {
     lanes_free(lanes_malloc(1));
-    std::uint64_t before = base::value(base::stats->forks);
-    EXPECT_EQ(test::in_child([] { return static_cast<int>(base::value(base::stats->forks)); }), 0);
-    EXPECT_EQ(base::value(base::stats->forks), before + 1);
+    std::uint64_t before = stats::value(stats::page->forks);
+    EXPECT_EQ(test::in_child([] { return static_cast<int>(stats::value(stats::page->forks)); }), 0);
+    EXPECT_EQ(stats::value(stats::page->forks), before + 1);
 }
 
 }  // namespace

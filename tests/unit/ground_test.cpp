@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "ground/state.hpp"
 #include "tests/unit/support.hpp"
 
@@ -144,7 +144,7 @@ TEST_F(ground_test, purging_everything_leaves_no_dirty_memory) {
     EXPECT_GT(state.dirty_pages, 0u);
     EXPECT_EQ(purge(0), std::size_t{24} << slice_shift);
     EXPECT_EQ(state.dirty_pages, 0u);
-    EXPECT_EQ(base::value(base::stats->dirty_bytes), 0u);
+    EXPECT_EQ(stats::value(stats::page->dirty_bytes), 0u);
     EXPECT_EQ(purge(0), 0u);
     run again = take(24, touching::all, density::unknown);
     EXPECT_EQ(again.first, a.first);

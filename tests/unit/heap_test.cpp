@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "ground/state.hpp"
 #include "heap/report.hpp"
 #include "lanes/lanes.h"
@@ -246,7 +246,7 @@ std::size_t kept_of_200_megabytes() {
         std::memset(blocks.back(), 1, 1000);
     }
     for (void* p : blocks) lanes_free(p);
-    return base::value(base::stats->dirty_bytes) + base::value(base::stats->slot_lane_bytes);
+    return stats::value(stats::page->dirty_bytes) + stats::value(stats::page->slot_lane_bytes);
 }
 
 TEST(heap, of_200_megabytes_freed_nine_tenths_go_back_without_being_asked_for) {
@@ -299,8 +299,8 @@ TEST(heap, a_survey_by_the_only_thread_is_exact) {
                 ASSERT_EQ(t.blobs, blobs);
                 ASSERT_EQ(t.blob_bytes, blob_bytes);
                 ASSERT_EQ(t.slot_lane_bytes, t.slot_lanes * base::slice_bytes);
-                ASSERT_EQ(t.slot_lane_bytes, base::value(base::stats->slot_lane_bytes));
-                ASSERT_EQ(t.blob_bytes, base::value(base::stats->blob_bytes));
+                ASSERT_EQ(t.slot_lane_bytes, stats::value(stats::page->slot_lane_bytes));
+                ASSERT_EQ(t.blob_bytes, stats::value(stats::page->blob_bytes));
                 std::size_t classes = 0, lanes = 0;
                 for (unsigned c = 0; c < class_count; ++c) classes += t.slots_of[c], lanes += t.lanes_of[c];
                 ASSERT_EQ(classes, slots) << "step " << step;
@@ -317,7 +317,7 @@ TEST(heap, a_survey_by_the_only_thread_is_exact) {
 TEST(heap, counters_of_slots_agree_with_what_was_freed) {
     test::in_new_thread([] {
         trim(0);
-        std::uint64_t freed = base::value(base::stats->slots_freed), bytes = base::value(base::stats->bytes_slots_freed);
+        std::uint64_t freed = stats::value(stats::page->slots_freed), bytes = stats::value(stats::page->bytes_slots_freed);
         std::vector<void*> blocks;
         for (int i = 0; i < 10'000; ++i) blocks.push_back(lanes_malloc(96));
         for (int i = 0; i < 5'000; ++i) lanes_free(blocks[static_cast<std::size_t>(i)]);
@@ -325,8 +325,8 @@ TEST(heap, counters_of_slots_agree_with_what_was_freed) {
             for (std::size_t i = 5'000; i < 10'000; ++i) lanes_free(blocks[i]);
         });
         trim(0);
-        EXPECT_EQ(base::value(base::stats->slots_freed) - freed, 10'000u);
-        EXPECT_EQ(base::value(base::stats->bytes_slots_freed) - bytes, 960'000u);
+        EXPECT_EQ(stats::value(stats::page->slots_freed) - freed, 10'000u);
+        EXPECT_EQ(stats::value(stats::page->bytes_slots_freed) - bytes, 960'000u);
     });
 }
 

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "heap/density.hpp"
 #include "heap/heap.hpp"
 #include "heap/large.hpp"
@@ -69,7 +69,7 @@ std::size_t resident_pages(slice_index first, std::uint32_t slices) {
 }
 
 bool is_huge(slice_index s) { return end_of_huge_in(s, s + 1) != 0; }
-std::uint64_t huge_bytes() { return base::value(base::stats->huge_bytes); }
+std::uint64_t huge_bytes() { return stats::value(stats::page->huge_bytes); }
 slice_index region_start(slice_index s) { return s / region_slices * region_slices; }
 
 void fill_slice(slice_index s) { test::fill(address_of(s), slice_bytes, s); }
@@ -448,7 +448,7 @@ TEST_F(huge_test, moved_pages_keep_their_contents_whatever_the_regions_are) {
 
 TEST_F(huge_test, blobs_grow_by_realloc_across_huge_and_small_regions_and_keep_everything) {
     test::random_source random("huge, realloc");
-    std::uint64_t remaps = base::value(base::stats->remaps), most_huge = 0;
+    std::uint64_t remaps = stats::value(stats::page->remaps), most_huge = 0;
     struct held {
         void* at;
         std::size_t bytes;
@@ -487,7 +487,7 @@ TEST_F(huge_test, blobs_grow_by_realloc_across_huge_and_small_regions_and_keep_e
     }
     for (held& h : live) EXPECT_TRUE(test::holds(h.at, h.bytes, h.seed));
     for (held& h : live) lanes_free(h.at);
-    EXPECT_GT(base::value(base::stats->remaps), remaps) << "no blob was ever moved";
+    EXPECT_GT(stats::value(stats::page->remaps), remaps) << "no blob was ever moved";
     EXPECT_GT(most_huge, 0u) << "no blob was ever huge";
 }
 

@@ -1,12 +1,12 @@
 // Reading LANES_ variables.
-#include "observe/options.hpp"
+#include "config/options.hpp"
 
 #include <gtest/gtest.h>
 
 #include <string>
 #include <vector>
 
-namespace lanes::observe {
+namespace lanes::config {
 namespace {
 
 struct problem {
@@ -136,4 +136,4 @@ TEST(options, one_bad_variable_does_not_spoil_the_others) {
 }
 
 }  // namespace
-}  // namespace lanes::observe
+}  // namespace lanes::config

@@ -1,5 +1,5 @@
 // Counters in a shared file. Every process of these tests starts its heap itself, in a child, with LANES_STATS set.
-#include "observe/process_stats.hpp"
+#include "stats/process_stats.hpp"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -12,17 +12,15 @@
 #include "lanes/lanes.h"
 #include "tests/unit/support.hpp"
 
-namespace lanes::observe {
+namespace lanes::stats {
 namespace {
 
-using base::process_stats;
-using base::stats_file_header;
 
 // A file as `lanes run` makes it, mapped.
 class stats_file {
   public:
-    explicit stats_file(std::uint32_t slots, std::uint64_t magic = base::stats_magic, std::uint32_t version = base::stats_version)
-        : bytes_((slots + 1) * base::stats_slot_bytes) {
+    explicit stats_file(std::uint32_t slots, std::uint64_t magic = stats::stats_magic, std::uint32_t version = stats::stats_version)
+        : bytes_((slots + 1) * stats::stats_slot_bytes) {
         std::string name = "/tmp/lanes-stats-test-XXXXXX";
         int fd = mkstemp(name.data());
         EXPECT_EQ(ftruncate(fd, static_cast<off_t>(bytes_ < 4096 ? 4096 : bytes_)), 0);
@@ -39,7 +37,7 @@ class stats_file {
     }
     stats_file_header* header() { return reinterpret_cast<stats_file_header*>(memory_); }
     process_stats* slot(std::uint32_t i) {
-        return reinterpret_cast<process_stats*>(memory_ + (i + 1) * base::stats_slot_bytes);
+        return reinterpret_cast<process_stats*>(memory_ + (i + 1) * stats::stats_slot_bytes);
     }
     std::string path;
 
@@ -76,15 +74,15 @@ TEST(process_stats, counters_outlive_the_process_in_the_slot_that_it_claimed) {
     close(pipes[1]);
     EXPECT_EQ(file.header()->claimed.load(), 1u);
     process_stats* s = file.slot(0);
-    EXPECT_EQ(s->magic, base::stats_magic);
-    EXPECT_EQ(s->version, base::stats_version);
+    EXPECT_EQ(s->magic, stats::stats_magic);
+    EXPECT_EQ(s->version, stats::stats_version);
     EXPECT_EQ(s->pid, static_cast<std::uint32_t>(pid));
     EXPECT_NE(std::string(s->program).find("process_stats"), std::string::npos) << s->program;
-    EXPECT_GE(base::value(s->blob_bytes), 3'000'000u);
-    EXPECT_GE(base::value(s->block_live_bytes), 100'000u);
-    EXPECT_EQ(base::value(s->blobs_allocated), 1u);
-    EXPECT_EQ(base::value(s->lanes_opened), 2u);   // 100 slots of 65 a lane, two of them in a bump lane
-    EXPECT_GE(base::value(s->peak_bytes), 3'100'000u);
+    EXPECT_GE(stats::value(s->blob_bytes), 3'000'000u);
+    EXPECT_GE(stats::value(s->block_live_bytes), 100'000u);
+    EXPECT_EQ(stats::value(s->blobs_allocated), 1u);
+    EXPECT_EQ(stats::value(s->lanes_opened), 2u);   // 100 slots of 65 a lane, two of them in a bump lane
+    EXPECT_GE(stats::value(s->peak_bytes), 3'100'000u);
     EXPECT_EQ(file.slot(1)->magic, 0u);
 }
 
@@ -97,8 +95,8 @@ TEST(process_stats, each_process_gets_a_slot_of_its_own_on_whatever_page_it_lies
         }), 0);
     }
     for (std::uint32_t i = 0; i < 12; ++i) {
-        EXPECT_EQ(file.slot(i)->magic, base::stats_magic);
-        EXPECT_EQ(base::value(file.slot(i)->blobs_allocated), i + 1);
+        EXPECT_EQ(file.slot(i)->magic, stats::stats_magic);
+        EXPECT_EQ(stats::value(file.slot(i)->blobs_allocated), i + 1);
     }
 }
 
@@ -107,19 +105,19 @@ TEST(process_stats, the_child_of_a_fork_counts_in_its_own_slot_and_leaves_its_pa
     EXPECT_EQ(child_with_stats(file.path, [&] {
         static_cast<void>(lanes_malloc(1'000'000));
         int status = test::in_child([&] {
-            if (base::value(base::stats->blobs_allocated) != 0) return 1;         // events begin at zero
-            if (base::value(base::stats->blob_bytes) < 1'000'000) return 2;       // what is held is held here too
+            if (stats::value(stats::page->blobs_allocated) != 0) return 1;         // events begin at zero
+            if (stats::value(stats::page->blob_bytes) < 1'000'000) return 2;       // what is held is held here too
             for (int i = 0; i < 5; ++i) static_cast<void>(lanes_malloc(2'000'000));
-            return base::stats->pid == static_cast<std::uint32_t>(getpid()) ? 0 : 3;
+            return stats::page->pid == static_cast<std::uint32_t>(getpid()) ? 0 : 3;
         });
-        return status != 0 ? status : base::value(base::stats->blobs_allocated) == 1 ? 0 : 4;
+        return status != 0 ? status : stats::value(stats::page->blobs_allocated) == 1 ? 0 : 4;
     }), 0);
     EXPECT_EQ(file.header()->claimed.load(), 2u);
     EXPECT_NE(file.slot(0)->pid, file.slot(1)->pid);
-    EXPECT_EQ(base::value(file.slot(0)->blobs_allocated), 1u);
-    EXPECT_EQ(base::value(file.slot(0)->forks), 1u);
-    EXPECT_EQ(base::value(file.slot(1)->blobs_allocated), 5u);
-    EXPECT_EQ(base::value(file.slot(1)->forks), 0u);
+    EXPECT_EQ(stats::value(file.slot(0)->blobs_allocated), 1u);
+    EXPECT_EQ(stats::value(file.slot(0)->forks), 1u);
+    EXPECT_EQ(stats::value(file.slot(1)->blobs_allocated), 5u);
+    EXPECT_EQ(stats::value(file.slot(1)->forks), 0u);
 }
 
 TEST(process_stats, when_the_slots_run_out_processes_count_in_private) {
@@ -131,20 +129,20 @@ TEST(process_stats, when_the_slots_run_out_processes_count_in_private) {
             for (int i = 0; i < 3; ++i) static_cast<void>(lanes_malloc(1'000'000));
             int deeper = test::in_child([] {
                 static_cast<void>(lanes_malloc(1'000'000));
-                return base::value(base::stats->blobs_allocated) == 1 ? 0 : 1;
+                return stats::value(stats::page->blobs_allocated) == 1 ? 0 : 1;
             });
-            return deeper + (base::value(base::stats->blobs_allocated) == 3 ? 0 : 2);
+            return deeper + (stats::value(stats::page->blobs_allocated) == 3 ? 0 : 2);
         });
     }), 0);
-    EXPECT_EQ(base::value(file.slot(0)->blobs_allocated), 1u);
-    EXPECT_EQ(child_with_stats(file.path, [] { return base::stats->magic == base::stats_magic ? 0 : 1; }), 0);
-    EXPECT_EQ(base::value(file.slot(0)->blobs_allocated), 1u);
+    EXPECT_EQ(stats::value(file.slot(0)->blobs_allocated), 1u);
+    EXPECT_EQ(child_with_stats(file.path, [] { return stats::page->magic == stats::stats_magic ? 0 : 1; }), 0);
+    EXPECT_EQ(stats::value(file.slot(0)->blobs_allocated), 1u);
 }
 
 TEST(process_stats, a_file_that_cannot_be_used_leaves_the_program_running) {
     auto works = [] {
         static_cast<void>(lanes_malloc(1'000'000));
-        return base::value(base::stats->blobs_allocated) == 1 && base::stats->magic == base::stats_magic ? 0 : 1;
+        return stats::value(stats::page->blobs_allocated) == 1 && stats::page->magic == stats::stats_magic ? 0 : 1;
     };
     EXPECT_EQ(child_with_stats("/nonexistent/file", works), 0);
     EXPECT_EQ(child_with_stats("/tmp", works), 0);
@@ -153,7 +151,7 @@ TEST(process_stats, a_file_that_cannot_be_used_leaves_the_program_running) {
     stats_file other(4, 12345);
     EXPECT_EQ(child_with_stats(other.path, works), 0);
     EXPECT_EQ(other.header()->claimed.load(), 0u);
-    stats_file later(4, base::stats_magic, base::stats_version + 1);
+    stats_file later(4, stats::stats_magic, stats::stats_version + 1);
     EXPECT_EQ(child_with_stats(later.path, works), 0);
     EXPECT_EQ(later.header()->claimed.load(), 0u);
     stats_file cut(40);
@@ -165,7 +163,7 @@ TEST(process_stats, a_slot_that_the_header_promises_beyond_the_end_of_the_file_i
     stats_file file(3);   // one page
     file.header()->slots = 1000;
     file.header()->claimed = 500;
-    EXPECT_EQ(child_with_stats(file.path, [] { return base::stats->magic == base::stats_magic ? 0 : 1; }), 0);
+    EXPECT_EQ(child_with_stats(file.path, [] { return stats::page->magic == stats::stats_magic ? 0 : 1; }), 0);
 }
 
 TEST(process_stats, the_summary_names_the_process_and_counts) {
@@ -188,4 +186,4 @@ TEST(process_stats, the_summary_names_the_process_and_counts) {
 }
 
 }  // namespace
-}  // namespace lanes::observe
+}  // namespace lanes::stats

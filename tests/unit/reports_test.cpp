@@ -6,7 +6,7 @@
 #include <thread>
 #include <utility>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "heap/bump_lane.hpp"
 #include "heap/heap.hpp"
 #include "heap/report.hpp"
@@ -190,7 +190,7 @@ TEST_F(reports_deathtest, a_delete_with_the_wrong_size) {
 
 TEST_F(reports_deathtest, with_warn_the_line_is_printed_and_the_program_goes_on) {
     error_action before = std::exchange(on_error, error_action::warn);
-    std::uint64_t errors = base::value(base::stats->errors);
+    std::uint64_t errors = stats::value(stats::page->errors);
     testing::internal::CaptureStderr();
     lanes_free(bytes_at(blocks[100]) + 16);
     std::string line = testing::internal::GetCapturedStderr();
@@ -201,7 +201,7 @@ TEST_F(reports_deathtest, with_warn_the_line_is_printed_and_the_program_goes_on)
     testing::internal::CaptureStderr();
     lanes_free(bytes_at(blocks[100]) + 16);
     EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
-    EXPECT_EQ(base::value(base::stats->errors), errors + 2);
+    EXPECT_EQ(stats::value(stats::page->errors), errors + 2);
     on_error = before;
 }
 

@@ -8,7 +8,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "ground/state.hpp"
 #include "heap/bump_lane.hpp"
 #include "heap/free_list.hpp"
@@ -65,8 +65,8 @@ class slot_lane_test : public testing::Test {
         survey_totals t = survey_now();
         EXPECT_EQ(t.live_slots, 0u);
         EXPECT_EQ(t.slot_lanes, 0u) << "lanes outlive their threads and their slots";
-        EXPECT_EQ(base::value(base::stats->slot_lane_bytes), 0u);
-        EXPECT_EQ(base::value(base::stats->threads_started), base::value(base::stats->threads_ended));
+        EXPECT_EQ(stats::value(stats::page->slot_lane_bytes), 0u);
+        EXPECT_EQ(stats::value(stats::page->threads_started), stats::value(stats::page->threads_ended));
     }
 };
 
@@ -142,7 +142,7 @@ TEST_F(slot_lane_test, a_bump_lane_holds_no_more_memory_than_was_touched) {
     void* dirty = lanes_malloc(std::size_t{1} << 20);
     std::memset(dirty, 1, std::size_t{1} << 20);
     lanes_free(dirty);
-    ASSERT_GT(base::value(base::stats->dirty_bytes), 0u) << "the budget did not keep what this test needs dirty";
+    ASSERT_GT(stats::value(stats::page->dirty_bytes), 0u) << "the budget did not keep what this test needs dirty";
     std::uint32_t used = ground::state.used_pages;
     test::in_new_thread([=] {
         lanes_free(lanes_malloc(100));
@@ -284,12 +284,12 @@ TEST_F(slot_lane_test, frees_shared_between_owner_and_another_thread_empty_a_lan
 TEST_F(slot_lane_test, a_thread_that_only_frees_gets_no_heap) {
     test::in_new_thread([] {
         auto slots = allocate_slots(5, 20);
-        std::uint64_t started = base::value(base::stats->threads_started);
+        std::uint64_t started = stats::value(stats::page->threads_started);
         test::in_new_thread([&] {
             free_all(slots);
             EXPECT_EQ(current, &no_heap);
         });
-        EXPECT_EQ(base::value(base::stats->threads_started), started);
+        EXPECT_EQ(stats::value(stats::page->threads_started), started);
         EXPECT_EQ(survey_now().slots_of[5], 0u);
     });
 }
@@ -297,9 +297,9 @@ TEST_F(slot_lane_test, a_thread_that_only_frees_gets_no_heap) {
 TEST_F(slot_lane_test, a_thread_that_frees_often_gathers_runs) {
     test::in_new_thread([] {
         auto slots = allocate_slots(5, 20'000);
-        std::uint64_t runs = base::value(base::stats->remote_runs);
+        std::uint64_t runs = stats::value(stats::page->remote_runs);
         free_in_another_thread(slots);
-        EXPECT_LT(base::value(base::stats->remote_runs) - runs, 1500u);
+        EXPECT_LT(stats::value(stats::page->remote_runs) - runs, 1500u);
         EXPECT_EQ(survey_now().slots_of[5], 0u) << "the end of the thread did not hand its runs over";
     });
 }
@@ -321,7 +321,7 @@ TEST_F(slot_lane_test, what_an_ended_thread_left_is_intact_and_its_room_is_adopt
         slice_record* lane = lane_of(left[0]);
         EXPECT_EQ(lane->owner.load(), nullptr) << "class " << c;
         EXPECT_EQ(lane->state, lane_state::adoptable);
-        std::uint64_t adopted = base::value(base::stats->lanes_adopted);
+        std::uint64_t adopted = stats::value(stats::page->lanes_adopted);
         test::in_new_thread([&] {
             auto more = allocate_slots(c, capacity_of(c) - left.size());
             for (void* p : more) {
@@ -333,7 +333,7 @@ TEST_F(slot_lane_test, what_an_ended_thread_left_is_intact_and_its_room_is_adopt
             free_all(more);
             free_all(left);   // local by now
         });
-        EXPECT_EQ(base::value(base::stats->lanes_adopted), adopted + 1);
+        EXPECT_EQ(stats::value(stats::page->lanes_adopted), adopted + 1);
         EXPECT_EQ(survey_now().lanes_of[c], 0u) << "class " << c;
     }
 }
@@ -398,9 +398,9 @@ TEST_F(slot_lane_test, a_thread_strands_no_more_than_128_kib_of_others) {
 
 TEST_F(slot_lane_test, ended_threads_hand_their_heaps_on) {
     for (int i = 0; i < 50; ++i) test::in_new_thread([] { lanes_free(lanes_malloc(100)); });
-    std::uint64_t metadata = base::value(base::stats->metadata_bytes);
+    std::uint64_t metadata = stats::value(stats::page->metadata_bytes);
     for (int i = 0; i < 200; ++i) test::in_new_thread([] { lanes_free(lanes_malloc(100)); });
-    EXPECT_EQ(base::value(base::stats->metadata_bytes), metadata);
+    EXPECT_EQ(stats::value(stats::page->metadata_bytes), metadata);
 }
 
 // ---- Hole purge ----
@@ -427,9 +427,9 @@ void purge_holes_of_class(unsigned c, std::size_t lanes, std::uint64_t seed) {
     }
     for (void* p : freed) lanes_free(p);
     std::size_t lanes_before = survey_now().lanes_of[c];
-    std::uint64_t purged = base::value(base::stats->hole_purged_bytes);
+    std::uint64_t purged = stats::value(stats::page->hole_purged_bytes);
     trim(0);
-    EXPECT_GT(base::value(base::stats->hole_purged_bytes), purged) << "class " << c;
+    EXPECT_GT(stats::value(stats::page->hole_purged_bytes), purged) << "class " << c;
     EXPECT_EQ(survey_now().slots_of[c], survivors.size()) << "class " << c;
     auto intact = [&] {
         for (auto& s : survivors) {
@@ -483,9 +483,9 @@ TEST_F(slot_lane_test, holes_in_the_lanes_of_ended_threads_are_purged_and_come_b
             }
         });
         std::size_t lanes = survey_now().lanes_of[c];
-        std::uint64_t purged = base::value(base::stats->hole_purged_bytes);
+        std::uint64_t purged = stats::value(stats::page->hole_purged_bytes);
         trim(0);
-        EXPECT_GT(base::value(base::stats->hole_purged_bytes), purged) << "class " << c;
+        EXPECT_GT(stats::value(stats::page->hole_purged_bytes), purged) << "class " << c;
         EXPECT_EQ(survey_now().slots_of[c], kept.size());
         test::in_new_thread([&] {
             std::unordered_set<void*> out(kept.begin(), kept.end());

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "heap/bump_lane.hpp"
 #include "heap/thread.hpp"
 #include "lanes/lanes.h"
@@ -67,7 +67,7 @@ class thread_cache_test : public testing::Test {
         survey_totals t = survey_now();
         EXPECT_EQ(t.live_slots + t.live_blocks + t.blobs, 0u);
         EXPECT_EQ(t.slot_lanes + t.block_lanes, 0u) << "a cache held its lanes back";
-        EXPECT_EQ(base::value(base::stats->block_live_bytes), 0u);
+        EXPECT_EQ(stats::value(stats::page->block_live_bytes), 0u);
     }
 };
 
@@ -316,7 +316,7 @@ TEST_F(thread_cache_test, the_end_of_its_thread_gives_all_of_it_back) {
             for (std::size_t bytes : some_sizes) blocks.push_back(lanes_malloc(bytes));
             for (void* p : blocks) lanes_free(p);
         });
-        EXPECT_EQ(base::value(base::stats->block_live_bytes), 0u);
+        EXPECT_EQ(stats::value(stats::page->block_live_bytes), 0u);
         EXPECT_EQ(survey_now().slot_lanes, 0u);
         EXPECT_EQ(survey_now().live_slots + survey_now().live_blocks, 0u);
     }
@@ -385,7 +385,7 @@ TEST_F(thread_cache_test, a_thread_that_only_frees_keeps_nothing) {
             for (void* p : blocks) lanes_free(p);
         });
         EXPECT_EQ(survey_now().live_slots + survey_now().live_blocks, 0u);
-        EXPECT_EQ(base::value(base::stats->block_live_bytes), 0u);
+        EXPECT_EQ(stats::value(stats::page->block_live_bytes), 0u);
     });
 }
 

@@ -6,7 +6,7 @@
 #include <set>
 #include <vector>
 
-#include "base/stats_page.hpp"
+#include "stats/stats_page.hpp"
 #include "heap/heap.hpp"
 #include "lanes/lanes.h"
 #include "tests/unit/support.hpp"
@@ -73,7 +73,7 @@ TEST(thread_end, a_thread_that_first_allocates_in_a_destructor_ends_its_heap_too
     test::in_new_thread([] { pthread_setspecific(key, &key); });
     pthread_key_delete(key);
     ASSERT_NE(block, nullptr);
-    EXPECT_EQ(base::value(base::stats->threads_started), base::value(base::stats->threads_ended));
+    EXPECT_EQ(stats::value(stats::page->threads_started), stats::value(stats::page->threads_ended));
     EXPECT_EQ(ground::find(block)->owner.load(), nullptr) << "the lane belongs to a thread that is gone";
     lanes_free(block);
 }
@@ -97,12 +97,12 @@ TEST(thread_end, a_thread_whose_only_call_is_a_free_in_the_last_round_keeps_noth
     };
     ASSERT_EQ(pthread_key_create(&key, free_in_the_last_round), 0);
     for (std::size_t bytes : {100, 5000, 100'000, 1'000'000}) {
-        std::uint64_t heaps = base::value(base::stats->threads_started) - base::value(base::stats->threads_ended);
-        std::uint64_t blocks = base::value(base::stats->block_live_bytes);
+        std::uint64_t heaps = stats::value(stats::page->threads_started) - stats::value(stats::page->threads_ended);
+        std::uint64_t blocks = stats::value(stats::page->block_live_bytes);
         handed_over = lanes_malloc(bytes);
         test::in_new_thread([] { pthread_setspecific(key, reinterpret_cast<void*>(1)); });
-        EXPECT_EQ(base::value(base::stats->threads_started) - base::value(base::stats->threads_ended), heaps) << bytes;
-        EXPECT_EQ(base::value(base::stats->block_live_bytes), blocks) << bytes;
+        EXPECT_EQ(stats::value(stats::page->threads_started) - stats::value(stats::page->threads_ended), heaps) << bytes;
+        EXPECT_EQ(stats::value(stats::page->block_live_bytes), blocks) << bytes;
     }
     pthread_key_delete(key);
 }

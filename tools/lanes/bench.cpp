@@ -1,5 +1,5 @@
 // `lanes bench`: the suites that judge lanes, or what an earlier run has found.
-#include "tools/compare/bench.hpp"
+#include "tools/compare/measure/suite_run.hpp"
 
 #include <fmt/format.h>
 
@@ -8,12 +8,13 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
-#include "tools/compare/judgement.hpp"
-#include "tools/compare/merge.hpp"
-#include "tools/compare/report.hpp"
+#include "tools/compare/judge/judgement.hpp"
+#include "tools/compare/judge/merge.hpp"
+#include "tools/compare/judge/result_json.hpp"
+#include "tools/compare/report/report.hpp"
 #include "tools/lanes/commands.hpp"
-#include "tools/lanes/failure.hpp"
-#include "tools/lanes/file.hpp"
+#include "tools/support/failure.hpp"
+#include "tools/support/file.hpp"
 #include "tools/lanes/report_output.hpp"
 
 namespace lanes::tool {

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "tools/compare/bench.hpp"
+#include "tools/compare/measure/suite_run.hpp"
 
 namespace lanes::tool {
 

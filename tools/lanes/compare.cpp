@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include "tools/compare/measured_run.hpp"
+#include "tools/compare/measure/measured_run.hpp"
 #include "tools/lanes/commands.hpp"
-#include "tools/lanes/failure.hpp"
+#include "tools/support/failure.hpp"
 #include "tools/lanes/report_output.hpp"
 
 namespace lanes::tool {

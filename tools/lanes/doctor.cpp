@@ -5,14 +5,14 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "tools/lanes/allocators.hpp"
+#include "tools/support/known_allocators.hpp"
 #include "tools/lanes/commands.hpp"
-#include "tools/lanes/diagnosis.hpp"
-#include "tools/lanes/failure.hpp"
-#include "tools/lanes/preload.hpp"
-#include "tools/lanes/proc.hpp"
-#include "tools/lanes/program.hpp"
-#include "tools/lanes/stats_reader.hpp"
+#include "tools/support/diagnosis.hpp"
+#include "tools/support/failure.hpp"
+#include "tools/support/preload.hpp"
+#include "tools/support/proc.hpp"
+#include "tools/support/program.hpp"
+#include "tools/support/stats_reader.hpp"
 
 namespace lanes::tool {
 namespace {
@@ -116,10 +116,10 @@ int doctor_process(pid_t pid) {
             snapshot now = read_process_stats(pid);
             found.facts.emplace_back("heap",
                                      fmt::format("{} at its peak, {} slots, {} blocks, {} blobs allocated so far",
-                                                 format_bytes(now[&base::process_stats::peak_bytes]),
-                                                 format_events(now[&base::process_stats::slots_allocated]),
-                                                 format_events(now[&base::process_stats::blocks_allocated]),
-                                                 format_events(now[&base::process_stats::blobs_allocated])));
+                                                 format_bytes(now[&stats::process_stats::peak_bytes]),
+                                                 format_events(now[&stats::process_stats::slots_allocated]),
+                                                 format_events(now[&stats::process_stats::blocks_allocated]),
+                                                 format_events(now[&stats::process_stats::blobs_allocated])));
         } catch (const failure& problem) {
             found.notes.emplace_back(problem.what());
         }

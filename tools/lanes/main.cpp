@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "tools/compare/text.hpp"
+#include "tools/support/text.hpp"
 #include "tools/lanes/commands.hpp"
-#include "tools/lanes/failure.hpp"
+#include "tools/support/failure.hpp"
 #include "tools/lanes/help_texts.hpp"
 
 namespace {
@@ -199,7 +199,7 @@ class command_line {
     }
 
     void add_measuring_options(CLI::App* to, compare::measuring_options& options, report_files& files) const {
-        options.made_by = compare::command_text(without_folders());
+        options.made_by = command_text(without_folders());
         to->add_option("--with", options.with,
                        "what lanes is compared with, with commas (default: those installed of system, mimalloc, "
                        "jemalloc, tcmalloc)");

@@ -1,5 +1,5 @@
 // `lanes options`: the table of LANES_ variables with their values in the present environment.
-#include "observe/options.hpp"
+#include "config/options.hpp"
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -12,8 +12,8 @@
 namespace lanes::tool {
 namespace {
 
-using observe::option;
-using observe::option_kind;
+using config::option;
+using config::option_kind;
 
 std::string choice_name(const option& o, std::uint64_t index) {
     std::string_view names = o.choices;
@@ -60,7 +60,7 @@ const char* kind_name(option_kind kind) {
     return "";
 }
 
-void report(const observe::option_problem& problem) {
+void report(const config::option_problem& problem) {
     std::string_view variable = problem.variable;
     std::string_view name = variable.substr(0, variable.find('='));
     if (problem.known == nullptr) {
@@ -74,19 +74,19 @@ void report(const observe::option_problem& problem) {
     }
 }
 
-void print_table(const observe::option_values& values) {
+void print_table(const config::option_values& values) {
     fmt::print("{:<20} {:<8} {:<8} {:<18} {:<5} {}\n", "option", "now", "default", "accepted", "unit", "meaning");
-    for (const option& o : observe::option_table()) {
+    for (const option& o : config::option_table()) {
         fmt::print("{:<20} {:<8} {:<8} {:<18} {:<5} {}\n", o.name, value_text(o, values[o.id], values.string(o.id)),
                    value_text(o, o.fallback, nullptr), accepted(o), o.unit, o.meaning);
     }
     fmt::print("\nAn option is set in the environment of the program: {}=1 lanes run -- your-command\n",
-               observe::option_table()[static_cast<std::size_t>(observe::option_id::verbose)].name);
+               config::option_table()[static_cast<std::size_t>(config::option_id::verbose)].name);
 }
 
-void print_json(const observe::option_values& values) {
+void print_json(const config::option_values& values) {
     auto all = nlohmann::ordered_json::array();
-    for (const option& o : observe::option_table()) {
+    for (const option& o : config::option_table()) {
         nlohmann::ordered_json row = {{"name", o.name}, {"kind", kind_name(o.kind)}};
         bool numeric = o.kind == option_kind::flag || o.kind == option_kind::number;
         if (numeric) {
@@ -114,8 +114,8 @@ void print_json(const observe::option_values& values) {
 }  // namespace
 
 int list_options(bool json) {
-    observe::option_values values{};
-    observe::read_options(environ, true, values, report);
+    config::option_values values{};
+    config::read_options(environ, true, values, report);
     json ? print_json(values) : print_table(values);
     return 0;
 }

@@ -10,17 +10,17 @@
 #include <numeric>
 #include <optional>
 
-#include "tools/compare/places.hpp"
+#include "tools/support/places.hpp"
 #include "tools/instruments/trace_raw.h"
 #include "tools/instruments/trace_writer.hpp"
-#include "tools/lanes/child.hpp"
+#include "tools/support/child.hpp"
 #include "tools/lanes/commands.hpp"
-#include "tools/lanes/counters.hpp"
-#include "tools/lanes/diagnosis.hpp"
-#include "tools/lanes/failure.hpp"
-#include "tools/lanes/preload.hpp"
-#include "tools/lanes/proc.hpp"
-#include "tools/lanes/program.hpp"
+#include "tools/support/counters.hpp"
+#include "tools/support/diagnosis.hpp"
+#include "tools/support/failure.hpp"
+#include "tools/support/preload.hpp"
+#include "tools/support/proc.hpp"
+#include "tools/support/program.hpp"
 
 namespace lanes::tool {
 namespace {
@@ -157,7 +157,7 @@ void print_summary(const trace::recording& made, const std::string& file, std::u
 
 int record(const record_options& options, const std::vector<std::string>& command) {
     std::string path = find_program(command[0]);
-    std::string library = compare::find_instruments().trace;
+    std::string library = find_instruments().trace;
     if (options.limit < least_limit) {
         throw failure(exit_code::run_failed, fmt::format("--limit {} is too small: a recording needs at least {}",
                                                          options.limit, format_bytes(least_limit)));

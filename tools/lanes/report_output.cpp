@@ -13,8 +13,9 @@
 #include <nlohmann/json.hpp>
 #include <string_view>
 
-#include "tools/compare/report.hpp"
-#include "tools/lanes/failure.hpp"
+#include "tools/compare/judge/result_json.hpp"
+#include "tools/compare/report/report.hpp"
+#include "tools/support/failure.hpp"
 
 namespace lanes::tool {
 namespace {

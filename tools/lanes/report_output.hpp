@@ -1,7 +1,7 @@
 // Where a comparison's result goes: the terminal, and files.
 #pragma once
 
-#include "tools/compare/result.hpp"
+#include "tools/compare/judge/result.hpp"
 #include "tools/lanes/commands.hpp"
 
 namespace lanes::tool {

@@ -1,14 +1,14 @@
 // `lanes run`: starts a command with the library preloaded, and checks that the preload took effect.
 #include <fmt/format.h>
 
-#include "tools/lanes/child.hpp"
+#include "tools/support/child.hpp"
 #include "tools/lanes/commands.hpp"
-#include "tools/lanes/diagnosis.hpp"
-#include "tools/lanes/failure.hpp"
-#include "tools/lanes/preload.hpp"
-#include "tools/lanes/proc.hpp"
-#include "tools/lanes/program.hpp"
-#include "tools/lanes/stats_reader.hpp"
+#include "tools/support/diagnosis.hpp"
+#include "tools/support/failure.hpp"
+#include "tools/support/preload.hpp"
+#include "tools/support/proc.hpp"
+#include "tools/support/program.hpp"
+#include "tools/support/stats_reader.hpp"
 #include "tools/lanes/summary.hpp"
 
 namespace lanes::tool {

@@ -6,8 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/lanes/commands.hpp"
-#include "tools/lanes/proc.hpp"
-#include "tools/lanes/stats_reader.hpp"
+#include "tools/support/proc.hpp"
+#include "tools/support/stats_reader.hpp"
 
 namespace lanes::tool {
 namespace {
@@ -48,7 +48,7 @@ void print_file(const std::string& path, const stats_file_content& content) {
     if (content.processes.empty()) return;
     fmt::print("  {:>8} {:<24} {:>12} {:>16} {:>16} {:>12} {:>7}\n", "process", "program", "peak", "slots allocated",
                "slots freed", "purged", "errors");
-    using base::process_stats;
+    using stats::process_stats;
     snapshot total;
     for (const snapshot& one : content.processes) {
         fmt::print("  {:>8} {:<24} {:>12} {:>16} {:>16} {:>12} {:>7}\n", one.pid, one.program,

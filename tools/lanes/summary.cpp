@@ -9,11 +9,11 @@
 namespace lanes::tool {
 namespace {
 
-using base::process_stats;
+using stats::process_stats;
 
 constexpr std::size_t most_names = 6;
 
-std::int64_t sum(const std::vector<snapshot>& processes, base::counter process_stats::*field) {
+std::int64_t sum(const std::vector<snapshot>& processes, stats::counter process_stats::*field) {
     std::int64_t total = 0;
     for (const snapshot& process : processes) total += process[field];
     return total;

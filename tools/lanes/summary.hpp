@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "tools/lanes/stats_reader.hpp"
+#include "tools/support/stats_reader.hpp"
 
 namespace lanes::tool {
 

@@ -1,0 +1,17 @@
+// liblanes.so on its own: the heap serves lanes_malloc and its kin, beside the program's malloc.
+#include "heap/heap.hpp"
+#include "stats/process_stats.hpp"
+#include "config/start.hpp"
+
+namespace lanes::heap {
+
+bool read_settings(settings& s) {
+    // LANES_DISABLE is about the replaced malloc; there is none here.
+    config::start_process(s);
+    return true;
+}
+
+const outside* outside_heap() { return nullptr; }
+void process_was_forked() { stats::begin_stats_in_child(); }
+
+}  // namespace lanes::heap

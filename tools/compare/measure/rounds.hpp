@@ -1,0 +1,45 @@
+// One command under every allocator, in interleaved rounds.
+//
+// Times on a shared machine drift by more than allocators differ. So nobody is measured alone: in a round every
+// allocator runs once, the next round begins with another one, and only runs of the same round are ever divided.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tools/compare/measure/allocators.hpp"
+#include "tools/compare/measure/measured_run.hpp"
+#include "tools/compare/measure/progress.hpp"
+#include "tools/compare/judge/result.hpp"
+
+namespace lanes::compare {
+
+enum class value_source {
+    launcher,  // the launcher's report
+    command,   // and the `key value` lines of the command's stdout
+    driver,    // only those lines: the command starts what is measured itself, and is not preloaded
+};
+
+struct row_plan {
+    row shown;            // all but what is measured
+    run_request request;  // all but preload and hold
+    value_source source = value_source::launcher;
+    unsigned rounds = 7;
+    bool warm_up = true;
+    double hold_s = 1.0;           // in the first rounds; 0: never
+    bool same_output = false;      // an allocator under which stdout differs from the system's has failed
+    bool count_calls = false;      // one more run for that
+    std::vector<allocator> told;   // to a driver that compares them by itself
+    std::string system_library;    // to preload for the system's malloc; empty: nothing needs it
+    std::string preload_obstacle;  // why a preload can have no effect, as far as the program's file shows; or empty
+};
+
+// How many runs the plan takes if none fails.
+std::size_t runs_of(const row_plan& plan, std::size_t allocators);
+
+// Sets `interrupted` and gives what was finished until then. Series are in the order of `allocators`.
+row measure_row(const row_plan& plan, const std::vector<allocator>& allocators, const tool::instrument_paths& instruments,
+                interruption& stop, progress& shown, bool& interrupted);
+
+}  // namespace lanes::compare
