@@ -24,7 +24,7 @@ using lanes::interpose::no_align;
 [[gnu::cold, gnu::noinline]] void* new_failed(std::size_t bytes, std::size_t align) {
     if (void* block = lanes::interpose::ask_handlers(bytes, align)) return block;
     if (&std::__throw_bad_alloc != nullptr) std::__throw_bad_alloc();
-    lanes::os::die();   // no C++ runtime, so nobody could catch it
+    lanes::os::die();  // no C++ runtime, so nobody could catch it
 }
 
 [[gnu::noinline]] void* new_slow(std::size_t bytes) {
@@ -52,7 +52,8 @@ void* new_or_null(std::size_t bytes, std::align_val_t align) {
     if (heap::size_matches(block, bytes, align)) heap::release(block);
 }
 
-// The common case of a sized delete in the instructions of a plain one: the lane's class is beside what it reads anyway.
+// The common case of a sized delete in the instructions of a plain one: the lane's class is beside what it reads
+// anyway.
 [[gnu::always_inline]] inline void delete_sized(void* block, std::size_t bytes) {
     lanes::ground::slice_record* lane = lanes::ground::find(block);
     if (LANES_LIKELY(lane != nullptr && bytes <= lanes::base::small_max &&

@@ -30,9 +30,7 @@ std::size_t to_power_of_two(std::size_t n) {
 
 extern "C" {
 
-LANES_EXPORT void* malloc(std::size_t bytes) {
-    return heap::allocate(bytes);
-}
+LANES_EXPORT void* malloc(std::size_t bytes) { return heap::allocate(bytes); }
 
 LANES_EXPORT void free(void* block) { heap::release(block); }
 

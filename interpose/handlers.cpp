@@ -1,7 +1,7 @@
 // The new-handler loop; the one place where an exception is caught.
 //
-// Catching needs the C++ runtime, which this library must not depend on. Its functions are weak here: a program that can
-// throw has brought them along, and one that cannot never gets to them.
+// Catching needs the C++ runtime, which this library must not depend on. Its functions are weak here: a program that
+// can throw has brought them along, and one that cannot never gets to them.
 #include "interpose/handlers.hpp"
 
 #include <cerrno>
@@ -9,10 +9,11 @@
 
 #include "heap/fast_path.hpp"
 
-__asm__(".weak __gxx_personality_v0\n"
-        ".weak __cxa_begin_catch\n"
-        ".weak __cxa_end_catch\n"
-        ".weak _Unwind_Resume\n");
+__asm__(
+    ".weak __gxx_personality_v0\n"
+    ".weak __cxa_begin_catch\n"
+    ".weak __cxa_end_catch\n"
+    ".weak _Unwind_Resume\n");
 
 namespace std {
 [[gnu::weak]] new_handler get_new_handler() noexcept;

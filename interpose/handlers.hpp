@@ -5,7 +5,7 @@
 
 namespace lanes::interpose {
 
-inline constexpr std::size_t no_align = 0;   // the plain forms of operator new
+inline constexpr std::size_t no_align = 0;  // the plain forms of operator new
 
 // Calls the program's new-handler until there is memory or there is no handler; null then. A handler may throw.
 void* ask_handlers(std::size_t bytes, std::size_t align);

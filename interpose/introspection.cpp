@@ -1,13 +1,14 @@
 // glibc's introspection calls, answered with this heap's numbers.
 #include <malloc.h>
+
 #include <cerrno>
 #include <climits>
 #include <cstdio>
 
-#include "stats/stats_page.hpp"
 #include "heap/heap.hpp"
 #include "interpose/export.hpp"
 #include "os/line.hpp"
+#include "stats/stats_page.hpp"
 
 namespace heap = lanes::heap;
 namespace base = lanes::base;
@@ -42,8 +43,10 @@ LANES_EXPORT int mallopt(int option, int) {
         case M_CHECK_ACTION:
         case M_PERTURB:
         case M_ARENA_TEST:
-        case M_ARENA_MAX: return 1;
-        default: return 0;
+        case M_ARENA_MAX:
+            return 1;
+        default:
+            return 0;
     }
 }
 
@@ -80,7 +83,10 @@ LANES_EXPORT void malloc_stats(void) {
     lanes::os::line line;
     line.text("lanes: in use ").number(u.live()).text(" bytes = slots ").number(u.totals.live_slot_bytes);
     line.text(" + blocks ").number(u.totals.live_block_bytes).text(" + blobs ").number(u.totals.blob_bytes);
-    line.text("\nlanes: slot lanes ").number(u.totals.slot_lane_bytes).text(", block lanes ").number(u.totals.block_lane_bytes);
+    line.text("\nlanes: slot lanes ")
+        .number(u.totals.slot_lane_bytes)
+        .text(", block lanes ")
+        .number(u.totals.block_lane_bytes);
     line.text(", free and dirty ").number(u.dirty()).text(", metadata ");
     line.number(stats::value(stats::page->metadata_bytes)).text(" bytes\n");
     line.write();
@@ -95,11 +101,13 @@ LANES_EXPORT int malloc_info(int options, FILE* out) {
     for (unsigned c = 0; c < base::class_count; ++c) {
         if (u.totals.lanes_of[c] == 0) continue;
         std::fprintf(out, "  <size from=\"%zu\" to=\"%u\" total=\"%zu\" count=\"%zu\" lanes=\"%zu\"/>\n",
-                     c == 0 ? std::size_t{0} : base::class_bytes[c - 1] + std::size_t{1}, unsigned{base::class_bytes[c]},
-                     u.totals.slots_of[c] * base::class_bytes[c], u.totals.slots_of[c], u.totals.lanes_of[c]);
+                     c == 0 ? std::size_t{0} : base::class_bytes[c - 1] + std::size_t{1},
+                     unsigned{base::class_bytes[c]}, u.totals.slots_of[c] * base::class_bytes[c], u.totals.slots_of[c],
+                     u.totals.lanes_of[c]);
     }
     std::fprintf(out,
-                 "</sizes>\n<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n"
+                 "</sizes>\n<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n<total type=\"rest\" count=\"%zu\" "
+                 "size=\"%zu\"/>\n"
                  "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n",
                  u.totals.live_slots, u.totals.live_slot_bytes, u.totals.live_blocks, u.totals.live_block_bytes,
                  u.totals.blobs, u.totals.blob_bytes);

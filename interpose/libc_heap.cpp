@@ -28,16 +28,14 @@ void* bootstrap_zeroed(std::size_t count, std::size_t bytes) { return bootstrap_
 void* bootstrap_aligned(std::size_t, std::size_t bytes) { return bootstrap_allocate(bytes); }
 void* bootstrap_reallocate(void* block, std::size_t bytes) {
     void* moved = bootstrap_allocate(bytes);
-    if (moved != nullptr && block != nullptr) std::memcpy(moved, block, bytes);   // may read past it, inside the buffer
+    if (moved != nullptr && block != nullptr) std::memcpy(moved, block, bytes);  // may read past it, inside the buffer
     return moved;
 }
 void bootstrap_release(void*) {}
 std::size_t bootstrap_usable(const void*) { return 0; }
-bool in_bootstrap(const void* block) {
-    return block >= bootstrap && block < bootstrap + sizeof bootstrap;
-}
+bool in_bootstrap(const void* block) { return block >= bootstrap && block < bootstrap + sizeof bootstrap; }
 constexpr outside bootstrap_heap = {bootstrap_allocate, bootstrap_zeroed, bootstrap_aligned, bootstrap_reallocate,
-                                    bootstrap_release, bootstrap_usable, in_bootstrap};
+                                    bootstrap_release,  bootstrap_usable, in_bootstrap};
 
 struct libc_functions {
     decltype(outside::allocate) allocate;
@@ -66,7 +64,7 @@ std::uintptr_t end_of_executable() {
 
 // glibc's chunk header, just before the block: its size, whose low three bits are flags.
 constexpr std::uintptr_t mapped_flag = 2, other_arena_flag = 4, flags = 7;
-constexpr std::uintptr_t arena_bytes = std::uintptr_t{64} << 20;   // heaps of other arenas begin at a multiple of it
+constexpr std::uintptr_t arena_bytes = std::uintptr_t{64} << 20;  // heaps of other arenas begin at a multiple of it
 
 // Whether a block may be one that the C library's malloc gave out: it lies in its main heap, or the header before it is
 // one of a mapped chunk or of another arena. Then the C library judges; it checks more.
@@ -75,7 +73,8 @@ bool in_libc_heap(const void* block) {
     if (in_bootstrap(block)) return true;
     if (at % 16 != 0) return false;
     void* top = sbrk(0);
-    if (top != reinterpret_cast<void*>(-1) && at < reinterpret_cast<std::uintptr_t>(top) && at >= end_of_executable()) return true;
+    if (top != reinterpret_cast<void*>(-1) && at < reinterpret_cast<std::uintptr_t>(top) && at >= end_of_executable())
+        return true;
     std::uintptr_t header[2];
     if (!os::read_memory(reinterpret_cast<const void*>(at - sizeof header), header, sizeof header)) return false;
     auto [before, size] = header;
@@ -127,8 +126,8 @@ const outside* outside_heap() {
     look_up(libc.reallocate, "realloc");
     look_up(libc.release, "free");
     look_up(libc.usable, "malloc_usable_size");
-    libc_heap = {libc.allocate, libc.allocate_zeroed, libc.allocate_aligned, reallocate_in_libc,
-                 release_to_libc, usable_in_libc, in_libc_heap};
+    libc_heap = {libc.allocate,   libc.allocate_zeroed, libc.allocate_aligned, reallocate_in_libc,
+                 release_to_libc, usable_in_libc,       in_libc_heap};
     lookup.store(progress::found, std::memory_order_release);
     return &libc_heap;
 }

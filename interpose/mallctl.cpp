@@ -7,11 +7,11 @@
 #include <cstdint>
 #include <cstring>
 
-#include "stats/stats_page.hpp"
 #include "heap/fast_path.hpp"
 #include "interpose/export.hpp"
 #include "lanes/lanes.h"
 #include "os/line.hpp"
+#include "stats/stats_page.hpp"
 
 namespace heap = lanes::heap;
 namespace base = lanes::base;
@@ -204,12 +204,16 @@ LANES_EXPORT void malloc_stats_print(void (*write)(void*, const char*), void* st
     refresh();
     lanes::os::line line;
     if (options != nullptr && std::strchr(options, 'J') != nullptr) {
-        line.text("{\"jemalloc\":{\"version\":\"lanes " LANES_VERSION "\",\"stats\":{\"allocated\":").number(latest.allocated);
+        line.text("{\"jemalloc\":{\"version\":\"lanes " LANES_VERSION "\",\"stats\":{\"allocated\":")
+            .number(latest.allocated);
         line.text(",\"active\":").number(latest.active).text(",\"metadata\":").number(latest.metadata);
         line.text(",\"resident\":").number(latest.resident).text(",\"mapped\":").number(latest.mapped);
         line.text(",\"retained\":").number(latest.retained).text("}}}\n");
     } else {
-        line.text("lanes " LANES_VERSION "\nAllocated: ").number(latest.allocated).text(", active: ").number(latest.active);
+        line.text("lanes " LANES_VERSION "\nAllocated: ")
+            .number(latest.allocated)
+            .text(", active: ")
+            .number(latest.active);
         line.text(", metadata: ").number(latest.metadata).text(", resident: ").number(latest.resident);
         line.text(", mapped: ").number(latest.mapped).text(", retained: ").number(latest.retained).text("\n");
     }

@@ -2,10 +2,10 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include "heap/heap.hpp"
-#include "stats/process_stats.hpp"
 #include "config/start.hpp"
+#include "heap/heap.hpp"
 #include "os/os.hpp"
+#include "stats/process_stats.hpp"
 
 namespace lanes::heap {
 
@@ -29,7 +29,7 @@ void* scavenge(void*) {
 void start_scavenger() {
     sigset_t all, before;
     sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);   // its thread takes none of the program's signals
+    pthread_sigmask(SIG_SETMASK, &all, &before);  // its thread takes none of the program's signals
     pthread_t thread;
     if (pthread_create(&thread, nullptr, scavenge, nullptr) == 0) pthread_detach(thread);
     pthread_sigmask(SIG_SETMASK, &before, nullptr);

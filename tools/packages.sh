@@ -13,7 +13,7 @@ build_packages=(
 demo_packages=(cppcheck=cppcheck libmimalloc2.0)
 
 test_packages=(
-  clang=clang readelf=binutils strace=strace gdb=gdb valgrind=valgrind pgrep=procps
+  clang=clang clang-format=clang-format readelf=binutils strace=strace gdb=gdb valgrind=valgrind pgrep=procps
   libgtest-dev libbenchmark-dev libboost-dev libmimalloc-dev libmimalloc2.0 libjemalloc2 libtcmalloc-minimal4
 )
 

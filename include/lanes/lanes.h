@@ -1,7 +1,7 @@
 /* The C interface of lanes: version, statistics, purging. C11 and C++.
  *
- * Both libraries export these functions. When liblanes_malloc.so is preloaded, its copy comes first in the search order,
- * so a program linked with liblanes.so then asks about the heap it really runs on. */
+ * Both libraries export these functions. When liblanes_malloc.so is preloaded, its copy comes first in the search
+ * order, so a program linked with liblanes.so then asks about the heap it really runs on. */
 #ifndef LANES_LANES_H
 #define LANES_LANES_H
 
@@ -24,7 +24,8 @@ LANES_API void* lanes_malloc(size_t bytes);
 /* The same, cleared, for `count` elements of `bytes` bytes; null and ENOMEM also when the product overflows. */
 LANES_API void* lanes_calloc(size_t count, size_t bytes);
 
-/* Grows or shrinks a block, moving it if it must; null and ENOMEM leave the old block as it was. `block` may be null. */
+/* Grows or shrinks a block, moving it if it must; null and ENOMEM leave the old block as it was. `block` may be
+ * null. */
 LANES_API void* lanes_realloc(void* block, size_t bytes);
 
 /* A block aligned to `alignment`, a power of two; null and EINVAL when it is none, null and ENOMEM without memory. */
@@ -38,11 +39,11 @@ LANES_API size_t lanes_usable_size(const void* block);
 
 /* What the process holds, in bytes. Taken by walking the slice table: microseconds per megabyte of heap, any thread. */
 struct lanes_stats {
-    size_t live;          /* in objects that the program holds */
-    size_t lanes;         /* in lanes that serve objects, used or not */
-    size_t dirty;         /* free, still backed by memory */
-    size_t metadata;      /* records, heaps, maps */
-    size_t reserved;      /* address space */
+    size_t live;     /* in objects that the program holds */
+    size_t lanes;    /* in lanes that serve objects, used or not */
+    size_t dirty;    /* free, still backed by memory */
+    size_t metadata; /* records, heaps, maps */
+    size_t reserved; /* address space */
 };
 
 /* Fills `out`. Never fails. */

@@ -34,7 +34,9 @@ class bit_map {
     // The first set bit in [from, end), or end.
     std::uint32_t next_set(std::uint32_t from, std::uint32_t end = bits) const { return scan(from, end, 0); }
     // The first clear bit in [from, end), or end.
-    std::uint32_t next_clear(std::uint32_t from, std::uint32_t end = bits) const { return scan(from, end, ~std::uint64_t{0}); }
+    std::uint32_t next_clear(std::uint32_t from, std::uint32_t end = bits) const {
+        return scan(from, end, ~std::uint64_t{0});
+    }
 
     // The highest set bit below `end`, plus one; 0 when there is none.
     std::uint32_t last_set(std::uint32_t end = bits) const {

@@ -1,7 +1,7 @@
 // A plain read of a word that another thread may be writing.
 //
-// For values that only grow and whose old value is as good as the new one. A relaxed atomic load would say the same, but
-// GCC does not fold it into the compare that follows, and the fast path pays an instruction.
+// For values that only grow and whose old value is as good as the new one. A relaxed atomic load would say the same,
+// but GCC does not fold it into the compare that follows, and the fast path pays an instruction.
 #pragma once
 
 namespace lanes::base {

@@ -1,8 +1,8 @@
 // Size classes of the slot lanes, and the arithmetic that tells an exact slot from any other address.
 //
-// Steps of 16 bytes to 1 KiB (the bin index is then the size in sixteenths, one shift, no table), eight steps a doubling
-// to 8 KiB, and above that five sizes of which 4 to 7 fill a slice. Waste is at most 16 bytes below 1 KiB, 11 % to 8 KiB and
-// 20 % to 16 KiB.
+// Steps of 16 bytes to 1 KiB (the bin index is then the size in sixteenths, one shift, no table), eight steps a
+// doubling to 8 KiB, and above that five sizes of which 4 to 7 fill a slice. Waste is at most 16 bytes below 1 KiB,
+// 11 % to 8 KiB and 20 % to 16 KiB.
 #pragma once
 
 #include <array>
@@ -15,13 +15,14 @@ namespace lanes::base {
 inline constexpr std::size_t slice_bytes = 64 * 1024;
 inline constexpr unsigned slice_shift = 16;
 
-inline constexpr std::size_t alignment = 16;          // of every block, as the C library promises
-inline constexpr std::size_t small_max = 1024;        // bytes; up to here the class is a shift
-inline constexpr std::size_t slot_max = 16 * 1024;    // bytes; the largest slot
+inline constexpr std::size_t alignment = 16;        // of every block, as the C library promises
+inline constexpr std::size_t small_max = 1024;      // bytes; up to here the class is a shift
+inline constexpr std::size_t slot_max = 16 * 1024;  // bytes; the largest slot
 
-inline constexpr unsigned small_classes = small_max / alignment + 1;   // class 0 serves malloc(0)
-inline constexpr unsigned medium_classes = 3 * 8;                      // 1152 .. 8192
-// Above 8 KiB: 7, 6, 5, 5 and 4 slots in a slice. All but one are multiples of 512, and 12 KiB of a page, for aligned requests.
+inline constexpr unsigned small_classes = small_max / alignment + 1;  // class 0 serves malloc(0)
+inline constexpr unsigned medium_classes = 3 * 8;                     // 1152 .. 8192
+// Above 8 KiB: 7, 6, 5, 5 and 4 slots in a slice. All but one are multiples of 512, and 12 KiB of a page, for aligned
+// requests.
 inline constexpr std::size_t large_class_bytes[] = {9216, 10752, 12288, 13104, 16384};
 inline constexpr unsigned class_count = small_classes + medium_classes + 5;
 
@@ -32,7 +33,8 @@ constexpr std::array<std::uint16_t, class_count> make_class_bytes() {
     unsigned c = 0;
     for (; c < small_classes; ++c) bytes[c] = static_cast<std::uint16_t>(c == 0 ? alignment : c * alignment);
     for (std::size_t doubling = small_max; doubling < 8192; doubling *= 2) {
-        for (std::size_t step = 1; step <= 8; ++step) bytes[c++] = static_cast<std::uint16_t>(doubling + step * doubling / 8);
+        for (std::size_t step = 1; step <= 8; ++step)
+            bytes[c++] = static_cast<std::uint16_t>(doubling + step * doubling / 8);
     }
     for (std::size_t large : large_class_bytes) bytes[c++] = static_cast<std::uint16_t>(large);
     return bytes;
@@ -61,8 +63,8 @@ static_assert(class_bytes[class_of(1025)] == 1152 && class_bytes[class_of(1152)]
 static_assert(class_bytes[class_of(1153)] == 1280 && class_bytes[class_of(8192)] == 8192);
 static_assert(class_bytes[class_of(8193)] == 9216 && class_bytes[class_of(13105)] == 16384);
 
-// The smallest class of at least `bytes` bytes whose slots are all aligned to `align` (a power of two), given that a lane
-// starts at a slice; class_count when there is none.
+// The smallest class of at least `bytes` bytes whose slots are all aligned to `align` (a power of two), given that a
+// lane starts at a slice; class_count when there is none.
 constexpr unsigned aligned_class_of(std::size_t bytes, std::size_t align) {
     if (bytes > slot_max || align > slot_max) return class_count;
     std::size_t rounded = (bytes + align - 1) & ~(align - 1);
@@ -78,7 +80,9 @@ constexpr unsigned aligned_class_of(std::size_t bytes, std::size_t align) {
 // i * size maps to i * e, a number below 2^27, and every other offset below 2^16 to at least M, which is above 2^49.
 // So `offset * M < carved * e` says at once that the offset is the start of a slot and that the slot has been carved.
 // After Lemire, Kaser, Kurz, "Faster remainder by direct computation" (2019).
-constexpr std::uint64_t inverse_of(std::size_t size) { return ~std::uint64_t{0} / size + 1 + (std::has_single_bit(size) ? 1 : 0); }
+constexpr std::uint64_t inverse_of(std::size_t size) {
+    return ~std::uint64_t{0} / size + 1 + (std::has_single_bit(size) ? 1 : 0);
+}
 constexpr std::uint64_t bound_step_of(std::size_t size) { return size * inverse_of(size); }
 
 }  // namespace lanes::base

@@ -92,10 +92,14 @@ bool parse_choice(const char* value, const char* choices, std::uint64_t& out) {
 
 bool parse(const option& o, const char* value, std::uint64_t& out) {
     switch (o.kind) {
-        case option_kind::flag: return parse_flag(value, out);
-        case option_kind::choice: return parse_choice(value, o.choices, out);
-        case option_kind::number: return parse_number(value, out) && out >= o.min && out <= o.max;
-        case option_kind::text: return out = 0, true;
+        case option_kind::flag:
+            return parse_flag(value, out);
+        case option_kind::choice:
+            return parse_choice(value, o.choices, out);
+        case option_kind::number:
+            return parse_number(value, out) && out >= o.min && out <= o.max;
+        case option_kind::text:
+            return out = 0, true;
     }
     return false;
 }

@@ -8,26 +8,37 @@
 namespace lanes::config {
 
 enum class option_id : std::uint8_t {
-    disable, on_error, stats, summary, verbose, strict, purge_budget_kib, purge_share, huge_from_mib, reserve_gib, scavenger_ms, library,
+    disable,
+    on_error,
+    stats,
+    summary,
+    verbose,
+    strict,
+    purge_budget_kib,
+    purge_share,
+    huge_from_mib,
+    reserve_gib,
+    scavenger_ms,
+    library,
     count
 };
 
 enum class option_kind : std::uint8_t {
-    flag,      // 0 or 1 (also: no/yes, off/on, false/true)
-    number,    // decimal, between min and max
-    choice,    // one of the names in `choices`; its value is the index
-    text       // any string; kept as a pointer into the environment
+    flag,    // 0 or 1 (also: no/yes, off/on, false/true)
+    number,  // decimal, between min and max
+    choice,  // one of the names in `choices`; its value is the index
+    text     // any string; kept as a pointer into the environment
 };
 
 struct option {
     option_id id;
-    const char* name;          // with the LANES_ prefix
+    const char* name;  // with the LANES_ prefix
     option_kind kind;
-    std::uint64_t fallback;    // the default; for choice an index, for text unused
-    std::uint64_t min, max;    // for number
-    const char* choices;       // for choice: "abort|warn|ignore"
-    const char* unit;          // printed behind the value; "" where there is none
-    const char* meaning;       // one sentence
+    std::uint64_t fallback;  // the default; for choice an index, for text unused
+    std::uint64_t min, max;  // for number
+    const char* choices;     // for choice: "abort|warn|ignore"
+    const char* unit;        // printed behind the value; "" where there is none
+    const char* meaning;     // one sentence
 };
 
 // In order of option_id.
@@ -41,16 +52,17 @@ struct option_values {
     const char* string(option_id id) const { return text[static_cast<std::size_t>(id)]; }
 };
 
-// What is wrong with one LANES_ variable. `option` is null for an unknown name; then `nearest` is the closest known name.
+// What is wrong with one LANES_ variable. `option` is null for an unknown name; then `nearest` is the closest known
+// name.
 struct option_problem {
-    const char* variable;      // "LANES_ON_EROR=ignore", as in the environment
+    const char* variable;  // "LANES_ON_EROR=ignore", as in the environment
     const option* known;
     const char* nearest;
 };
 
-// Reads every LANES_ variable of `environment` (a null-terminated array of "NAME=value") into `values`, which starts from
-// the defaults. Each problem is handed to `report` and its variable ignored. Allocates nothing; may run before main.
-// With `trusted` false (a setuid program) only LANES_DISABLE is honoured.
+// Reads every LANES_ variable of `environment` (a null-terminated array of "NAME=value") into `values`, which starts
+// from the defaults. Each problem is handed to `report` and its variable ignored. Allocates nothing; may run before
+// main. With `trusted` false (a setuid program) only LANES_DISABLE is honoured.
 void read_options(const char* const* environment, bool trusted, option_values& values,
                   void (*report)(const option_problem&));
 

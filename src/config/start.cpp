@@ -3,9 +3,9 @@
 
 #include <unistd.h>
 
-#include "stats/process_stats.hpp"
 #include "os/line.hpp"
 #include "os/os.hpp"
+#include "stats/process_stats.hpp"
 
 extern "C" {
 // The stack as the kernel left it: argument count, arguments, null, environment, null. Set by the dynamic linker before
@@ -24,7 +24,9 @@ void print_problem(const option_problem& p) {
     os::line line;
     line.text("lanes: ").text(p.variable);
     if (p.known == nullptr) {
-        line.text(" is no option and is ignored; the nearest is ").text(p.nearest).text(" (`lanes options` lists all)\n");
+        line.text(" is no option and is ignored; the nearest is ")
+            .text(p.nearest)
+            .text(" (`lanes options` lists all)\n");
         return line.write();
     }
     line.text(" is ignored: ");
@@ -37,8 +39,12 @@ void print_problem(const option_problem& p) {
         case option_kind::choice:
             line.text("it takes one of ").text(p.known->choices).text("; the default is used\n");
             break;
-        case option_kind::flag: line.text("it takes 0 or 1; the default ").number(p.known->fallback).text(" is used\n"); break;
-        case option_kind::text: line.text("it takes a text\n"); break;
+        case option_kind::flag:
+            line.text("it takes 0 or 1; the default ").number(p.known->fallback).text(" is used\n");
+            break;
+        case option_kind::text:
+            line.text("it takes a text\n");
+            break;
     }
     line.write();
 }
@@ -70,7 +76,12 @@ bool start_process(heap::settings& s) {
     s.on_error = static_cast<heap::error_action>(values[option_id::on_error]);
     if (values[option_id::verbose] != 0) {
         os::line line;
-        line.text("lanes: active in ").text(stats::page->program).text(" (").number(os::process_id()).text(")\n").write();
+        line.text("lanes: active in ")
+            .text(stats::page->program)
+            .text(" (")
+            .number(os::process_id())
+            .text(")\n")
+            .write();
     }
     return true;
 }

@@ -1,8 +1,8 @@
 // What a process does first: options, counters, settings of the heap.
 #pragma once
 
-#include "heap/heap.hpp"
 #include "config/options.hpp"
+#include "heap/heap.hpp"
 
 namespace lanes::config {
 

@@ -1,10 +1,10 @@
 // Reservation, and runs of slices taken and given.
 #include "ground/ground.hpp"
 
-#include "stats/stats_page.hpp"
 #include "ground/huge.hpp"
 #include "ground/state.hpp"
 #include "os/os.hpp"
+#include "stats/stats_page.hpp"
 
 namespace lanes::ground {
 
@@ -16,14 +16,14 @@ constinit slice_map dirty_map{};
 namespace {
 
 constexpr std::size_t guard_bytes = slice_bytes;
-constexpr std::size_t heaps_bytes = std::size_t{256} << 20;           // 65536 thread heaps
-constexpr std::size_t heaps_step = 64 * 1024;   // whole pages of any machine
-constexpr std::size_t heaps_scarce = std::size_t{1} << 20;            // where address space is scarce: 128 thread heaps
-constexpr std::size_t grow_least = std::size_t{4} << 20;              // bytes committed at a time, at least
-constexpr std::size_t grow_most = std::size_t{64} << 20;              // and at most, unless one request is larger
-constexpr std::size_t whole_least = std::size_t{8} << 30;             // a smaller reservation is not worth holding whole
-constexpr std::size_t room_least = std::size_t{4} << 20;              // below that there is no room for a heap
-constexpr std::size_t piece_bytes = std::size_t{16} << 20;            // address space taken at a time when it is scarce
+constexpr std::size_t heaps_bytes = std::size_t{256} << 20;  // 65536 thread heaps
+constexpr std::size_t heaps_step = 64 * 1024;                // whole pages of any machine
+constexpr std::size_t heaps_scarce = std::size_t{1} << 20;   // where address space is scarce: 128 thread heaps
+constexpr std::size_t grow_least = std::size_t{4} << 20;     // bytes committed at a time, at least
+constexpr std::size_t grow_most = std::size_t{64} << 20;     // and at most, unless one request is larger
+constexpr std::size_t whole_least = std::size_t{8} << 30;    // a smaller reservation is not worth holding whole
+constexpr std::size_t room_least = std::size_t{4} << 20;     // below that there is no room for a heap
+constexpr std::size_t piece_bytes = std::size_t{16} << 20;   // address space taken at a time when it is scarce
 
 std::size_t round_up(std::size_t n, std::size_t step) { return (n + step - 1) / step * step; }
 
@@ -65,8 +65,9 @@ bool reserve_whole(std::size_t bytes) {
 // Address space is scarce (RLIMIT_AS): reserve nothing but the table, for a window around where the kernel maps next;
 // slices are mapped in pieces, as needed, wherever in the window the kernel puts them.
 bool reserve_window() {
-    // How much there is, within a factor of two: the largest reservation that succeeds. Where the kernel puts it is where
-    // it will put the pieces; everything that this process can ever map lies within a few times as much around it.
+    // How much there is, within a factor of two: the largest reservation that succeeds. Where the kernel puts it is
+    // where it will put the pieces; everything that this process can ever map lies within a few times as much around
+    // it.
     std::size_t room = whole_least;
     void* probe = nullptr;
     while (probe == nullptr && room >= room_least) probe = os::reserve(room /= 2, nullptr);
@@ -100,8 +101,9 @@ bool reserve_window() {
 
 // Scarce address space: maps a piece of at least n slices, anywhere in the window.
 bool grow_piecewise(std::uint32_t n) {
-    std::size_t needed = (std::size_t{n} + 1) << slice_shift;   // one more, to align
-    for (std::size_t bytes = needed > piece_bytes ? needed : piece_bytes;; bytes = bytes / 2 > needed ? bytes / 2 : needed) {
+    std::size_t needed = (std::size_t{n} + 1) << slice_shift;  // one more, to align
+    for (std::size_t bytes = needed > piece_bytes ? needed : piece_bytes;;
+         bytes = bytes / 2 > needed ? bytes / 2 : needed) {
         if (void* at = os::map(bytes)) {
             std::uintptr_t from = round_up(reinterpret_cast<std::uintptr_t>(at), slice_bytes);
             std::uintptr_t to = (reinterpret_cast<std::uintptr_t>(at) + bytes) / slice_bytes * slice_bytes;
@@ -122,7 +124,7 @@ bool grow_piecewise(std::uint32_t n) {
 // Commits slices behind the frontier until at least n lie there in one free run aligned to `align`.
 bool grow(std::uint32_t n, std::uint32_t align) {
     if (state.piecewise) return grow_piecewise(n + align - 1);
-    slice_index free_from = state.frontier;   // the free run that touches the frontier counts
+    slice_index free_from = state.frontier;  // the free run that touches the frontier counts
     while (free_from > 0 && free_map.test(free_from - 1)) --free_from;
     if (free_from == 0) free_from = 1;
     std::uint64_t end = std::uint64_t{free_from} + align - 1 + n;
@@ -184,13 +186,16 @@ slice_index find_mostly_clean(std::uint32_t n) {
         slice_index dirty = dirty_map.next_set(at, stop);
         slice_index behind_huge = dirty - at >= n ? end_of_huge_in(at, at + n) : 0;
         if (dirty - at >= n && behind_huge == 0) return at;
-        at = behind_huge != 0 ? free_map.next_set(behind_huge, end) : dirty < stop ? dirty + 1 : free_map.next_set(stop, end);
+        at = behind_huge != 0 ? free_map.next_set(behind_huge, end)
+             : dirty < stop   ? dirty + 1
+                              : free_map.next_set(stop, end);
     }
     return 0;
 }
 
 // Memory that is still backed before memory that would have to be faulted in; but slices that are taken for their
-// addresses must not hide any. What is not known to be dense stays out of huge regions unless they are all that is left.
+// addresses must not hide any. What is not known to be dense stays out of huge regions unless they are all that is
+// left.
 slice_index find_free(std::uint32_t n, touching how, std::uint32_t align, density dense, bool last_resort = false) {
     if (how == touching::first_as_told) return find_mostly_clean(n);
     if (state.dirty_pages > 0) {
@@ -229,7 +234,7 @@ bool use(slice_index first, std::uint32_t n, touching how) {
         state.dirty_pages -= backed;
     }
     free_map.clear(first, n);
-    std::uint32_t purged = 0;   // what was never used before is no reason for regret
+    std::uint32_t purged = 0;  // what was never used before is no reason for regret
     for (std::uint32_t i = 0; i < n; ++i) {
         slice_record* r = record_of(first + i);
         purged += r->purged;
@@ -272,7 +277,8 @@ run take_with_room(std::uint32_t slices, std::uint32_t spare) {
     {
         os::guard held(state.lock);
         slice_index first = find_free(slices + spare, touching::all, 1, density::unknown);
-        if (first == 0 && grow(slices + spare, 1)) first = find_free(slices + spare, touching::all, 1, density::unknown);
+        if (first == 0 && grow(slices + spare, 1))
+            first = find_free(slices + spare, touching::all, 1, density::unknown);
         if (first != 0) return {first, use(first, slices, touching::all)};
     }
     return take(slices, touching::all, density::unknown);
@@ -284,7 +290,8 @@ void touch(slice_record* r, std::uint32_t pages) {
     if (pages <= r->backed) return;
     std::uint32_t now = state.used_pages.fetch_add(pages - r->backed, std::memory_order_relaxed) + pages - r->backed;
     now += state.dirty_pages.load(std::memory_order_relaxed);
-    if (now * page_unit > stats::value(stats::page->peak_bytes)) stats::page->peak_bytes.store(now * page_unit, std::memory_order_relaxed);
+    if (now * page_unit > stats::value(stats::page->peak_bytes))
+        stats::page->peak_bytes.store(now * page_unit, std::memory_order_relaxed);
     r->backed = static_cast<std::uint8_t>(pages & 31);
 }
 
@@ -293,7 +300,6 @@ void untouch(slice_record* r, std::uint32_t pages) {
     state.used_pages.fetch_sub(r->backed - pages, std::memory_order_relaxed);
     r->backed = static_cast<std::uint8_t>(pages & 31);
 }
-
 
 void give(slice_index first, std::uint32_t slices, touching how, bool zero) {
     os::guard held(state.lock);
@@ -327,7 +333,8 @@ bool extend(slice_index first, std::uint32_t slices, std::uint32_t wanted, bool&
     if (from == state.frontier && !state.piecewise && !grow(more, 1)) return false;
     if (from >= state.frontier || free_map.next_clear(from, state.frontier) - from < more) {
         // The free run may end at the frontier: then the rest can still be committed.
-        if (state.piecewise || from >= state.frontier || free_map.next_clear(from, state.frontier) != state.frontier) return false;
+        if (state.piecewise || from >= state.frontier || free_map.next_clear(from, state.frontier) != state.frontier)
+            return false;
         if (!grow(more, 1) || free_map.next_clear(from, state.frontier) - from < more) return false;
     }
     zero = use(from, more, touching::all);

@@ -25,11 +25,11 @@ namespace lanes::ground {
 
 // What the fast path needs to find a record: written once, then only `limit` grows.
 struct slice_table {
-    std::uintptr_t base;      // address of slice 0
-    std::uintptr_t limit;     // bytes from base whose records may be read; 0 before the start
+    std::uintptr_t base;   // address of slice 0
+    std::uintptr_t limit;  // bytes from base whose records may be read; 0 before the start
     slice_record* records;
 };
-[[gnu::visibility("hidden")]] extern constinit slice_table table;   // hidden: read without going through the GOT
+[[gnu::visibility("hidden")]] extern constinit slice_table table;  // hidden: read without going through the GOT
 
 inline slice_record* record_of(slice_index s) { return table.records + s; }
 inline slice_index index_of(const slice_record* r) { return static_cast<slice_index>(r - table.records); }
@@ -47,9 +47,9 @@ inline slice_record* find(const void* p) {
 
 struct settings {
     std::size_t reserve_bytes;
-    std::size_t purge_budget_bytes;   // free memory that may stay dirty, at least
-    std::size_t purge_share;          // or one part in this many of what is in use, if that is more
-    std::size_t huge_from_bytes;      // from this much in use on, dense memory may be huge pages; 0: never
+    std::size_t purge_budget_bytes;  // free memory that may stay dirty, at least
+    std::size_t purge_share;         // or one part in this many of what is in use, if that is more
+    std::size_t huge_from_bytes;     // from this much in use on, dense memory may be huge pages; 0: never
 };
 
 // Reserves address space. Called before anything else, again if it failed; false when the system has none to give.
@@ -57,12 +57,12 @@ bool start(const settings&);
 
 // A run of slices.
 struct run {
-    slice_index first;        // 0: there was no memory
-    bool zero;                // every byte reads as zero
+    slice_index first;  // 0: there was no memory
+    bool zero;          // every byte reads as zero
 };
 
-// Who takes slices says how their memory will be touched: all of it, as far as `touch` says, or so the first of them and
-// the others not at all, because they are taken for their records.
+// Who takes slices says how their memory will be touched: all of it, as far as `touch` says, or so the first of them
+// and the others not at all, because they are taken for their records.
 enum class touching : std::uint8_t { all, as_told, first_as_told };
 
 // And whether most of it will soon be written to: then it may be huge pages.
@@ -97,14 +97,16 @@ bool scarce();
 // The same slice: whatever lay behind the first `pages` pages has been given back.
 void untouch(slice_record*, std::uint32_t pages);
 
-// Gives slices back, as they were taken; their records must be clear. What remains of them: `zero`, nothing that could be
-// read (fresh, or purged); else what they were touched for. Purges when more free memory is dirty than the budget allows.
+// Gives slices back, as they were taken; their records must be clear. What remains of them: `zero`, nothing that could
+// be read (fresh, or purged); else what they were touched for. Purges when more free memory is dirty than the budget
+// allows.
 void give(slice_index first, std::uint32_t slices, touching, bool zero = false);
 
 // Takes the slices right behind [first, first + slices) too, so that the run has `wanted`; false when one is in use.
 bool extend(slice_index first, std::uint32_t slices, std::uint32_t wanted, bool& zero);
 
-// Memory for a thread's heap: heap_bytes bytes, zero the first time, never given back to anybody else. Null without memory.
+// Memory for a thread's heap: heap_bytes bytes, zero the first time, never given back to anybody else. Null without
+// memory.
 inline constexpr std::size_t heap_bytes = 8192;
 void* heap_memory();
 

@@ -3,8 +3,8 @@
 
 #include <cstring>
 
-#include "stats/stats_page.hpp"
 #include "os/os.hpp"
+#include "stats/stats_page.hpp"
 
 namespace lanes::ground {
 namespace {
@@ -14,16 +14,17 @@ constinit region_map huge_map{};
 
 std::uint32_t region_of(slice_index s) { return s / region_slices; }
 slice_index start_of(std::uint32_t region) { return region * region_slices; }
-std::uint32_t regions() { return state.frontier / region_slices; }   // whole ones that are committed
+std::uint32_t regions() { return state.frontier / region_slices; }  // whole ones that are committed
 
 bool allowed() {
     return state.limits.huge_from_bytes != 0 && !state.piecewise && !state.huge_refused &&
-           os::page_bytes() == page_unit;   // else a huge page is not 2 MiB
+           os::page_bytes() == page_unit;  // else a huge page is not 2 MiB
 }
 
 // Enough is in use, or was and soon will be again, for the unused end of one region not to matter.
 bool earned() {
-    std::size_t pages = state.used_pages.load(std::memory_order_relaxed) + state.regret_pages.load(std::memory_order_relaxed);
+    std::size_t pages =
+        state.used_pages.load(std::memory_order_relaxed) + state.regret_pages.load(std::memory_order_relaxed);
     return allowed() && pages >= state.limits.huge_from_bytes / page_unit;
 }
 
@@ -101,7 +102,8 @@ void purge_clean(slice_index first, slice_index end) {
 std::uint32_t fresh_region() {
     std::uint32_t end = regions();
     std::uint32_t region = region_of(state.lowest_free + region_slices - 1);
-    while (region < end && !is_fresh(region)) region = region_of(free_map.next_set(start_of(region + 1), state.frontier));
+    while (region < end && !is_fresh(region))
+        region = region_of(free_map.next_set(start_of(region + 1), state.frontier));
     return region < end ? region : end;
 }
 
@@ -122,8 +124,10 @@ void advise_dense(slice_index first, std::uint32_t slices) {
     for (std::uint32_t region = region_of(first + region_slices - 1); region < end;) {
         std::uint32_t from = region;
         while (region < end && !huge_map.test(region) && is_fresh(region)) ++region;
-        if (region == from) ++region;
-        else if (!advise(from, region - from)) return;
+        if (region == from)
+            ++region;
+        else if (!advise(from, region - from))
+            return;
     }
 }
 

@@ -1,12 +1,14 @@
 // Huge pages, for memory that will be dense. Private to ground.
 //
-// A region is 2 MiB of address, 32 slices. It is advised to be one huge page when all of it is free and clean, the process
-// already uses many regions' worth of memory, and what is about to lie in it is dense: lanes of a class that keeps filling
-// lanes, or a large blob. Whoever is not known to be dense goes elsewhere, and a region of which a part is purged is small
-// pages from then on, so that neither a fault nor the kernel's own collapsing brings back what was given back.
+// A region is 2 MiB of address, 32 slices. It is advised to be one huge page when all of it is free and clean, the
+// process already uses many regions' worth of memory, and what is about to lie in it is dense: lanes of a class that
+// keeps filling lanes, or a large blob. Whoever is not known to be dense goes elsewhere, and a region of which a part
+// is purged is small pages from then on, so that neither a fault nor the kernel's own collapsing brings back what was
+// given back.
 //
-// Why so: a page fault costs as much as some hundred allocations, and a huge page makes one of 512. Advised from the start,
-// as others do, it costs a small process megabytes; here it costs at most the end of one region beside eight full ones.
+// Why so: a page fault costs as much as some hundred allocations, and a huge page makes one of 512. Advised from the
+// start, as others do, it costs a small process megabytes; here it costs at most the end of one region beside eight
+// full ones.
 #pragma once
 
 #include "ground/state.hpp"
@@ -25,14 +27,15 @@ slice_index find_in_huge(std::uint32_t slices);
 // [first, first + slices) is about to be taken for something dense: the regions in it become huge where they may.
 void advise_dense(slice_index first, std::uint32_t slices);
 
-// Every region that [first, first + slices) touches is small pages again, and free slices in it are without memory: those
-// that nobody ever used had some, as parts of a huge page. False if the system refuses; then they stay huge.
+// Every region that [first, first + slices) touches is small pages again, and free slices in it are without memory:
+// those that nobody ever used had some, as parts of a huge page. False if the system refuses; then they stay huge.
 bool make_small(slice_index first, std::uint32_t slices);
 
 // The same for all regions with a free slice.
 void make_partly_used_small();
 
-// For a run of free slices that is about to be purged. It reaches over what else is free in the huge regions at its ends;
+// For a run of free slices that is about to be purged. It reaches over what else is free in the huge regions at its
+// ends;
 void widen_to_huge(slice_index& first, slice_index& end);
 // then either leaves out what lies in huge regions of which something stays (it may become empty: first >= end),
 void leave_out_split(slice_index& first, slice_index& end);

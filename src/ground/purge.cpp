@@ -1,19 +1,20 @@
 // What goes back to the system, and when.
 //
-// Free memory is bounded by a budget and the excess is purged as part of freeing, so an idle process has already given its
-// memory back: no thread, no timer. Purging runs outside the lock; the slices under way are neither free nor in use.
-#include "stats/stats_page.hpp"
+// Free memory is bounded by a budget and the excess is purged as part of freeing, so an idle process has already given
+// its memory back: no thread, no timer. Purging runs outside the lock; the slices under way are neither free nor in
+// use.
 #include "ground/ground.hpp"
 #include "ground/huge.hpp"
 #include "ground/state.hpp"
 #include "os/os.hpp"
+#include "stats/stats_page.hpp"
 
 namespace lanes::ground {
 
 namespace {
 
-constexpr std::uint64_t regret_window = std::uint64_t{1} << 31;   // ticks: about a second (a guess: longer than a phase)
-constexpr std::uint32_t regret_least = (std::uint32_t{64} << 20) / page_unit;   // what a small process may keep too
+constexpr std::uint64_t regret_window = std::uint64_t{1} << 31;  // ticks: about a second (a guess: longer than a phase)
+constexpr std::uint32_t regret_least = (std::uint32_t{64} << 20) / page_unit;  // what a small process may keep too
 
 }  // namespace
 
@@ -28,7 +29,7 @@ void regret(std::uint32_t pages) {
     state.purged_lately -= pages;
     std::uint32_t most = state.peak_pages / 4 * 3;
     if (most < regret_least) most = regret_least;
-    std::uint32_t learned = state.regret_pages + 2 * pages;   // by doubling, a cycle is learned in a few rounds
+    std::uint32_t learned = state.regret_pages + 2 * pages;  // by doubling, a cycle is learned in a few rounds
     state.regret_pages = learned < most ? learned : most;
 }
 
@@ -53,17 +54,18 @@ void note_wanted_again(std::uint32_t pages) {
 std::uint32_t budget_pages() {
     std::size_t share = state.used_pages.load(std::memory_order_relaxed) / state.limits.purge_share;
     std::size_t least = state.limits.purge_budget_bytes / page_unit;
-    return static_cast<std::uint32_t>(share > least ? share : least) + state.regret_pages.load(std::memory_order_relaxed);
+    return static_cast<std::uint32_t>(share > least ? share : least) +
+           state.regret_pages.load(std::memory_order_relaxed);
 }
 
 namespace {
 
 struct slice_run {
-    slice_index first, end;   // empty: first == end
+    slice_index first, end;  // empty: first == end
 };
 
-// The highest dirty run below `end`, as much of it as has at least `pages` pages. Where `sparing`, without the parts of it
-// that lie in huge regions of which something is in use.
+// The highest dirty run below `end`, as much of it as has at least `pages` pages. Where `sparing`, without the parts of
+// it that lie in huge regions of which something is in use.
 slice_run highest_dirty(slice_index end, std::uint32_t pages, bool sparing) {
     while ((end = dirty_map.last_set(end)) != 0) {
         slice_index first = end;
@@ -125,7 +127,7 @@ bool purge_run(slice_run run, std::uint32_t& purged) {
 // First what leaves every huge page whole, then, if that was not enough, the rest.
 std::uint32_t purge_down_to(std::uint32_t keep) {
     std::uint32_t purged = 0;
-    constexpr int refusals_most = 8;   // of pages that the program has locked; if there are more, not every run is tried
+    constexpr int refusals_most = 8;  // of pages that the program has locked; if there are more, not every run is tried
     int refused = 0;
     for (bool sparing : {true, false}) {
         slice_index end = state.frontier;
@@ -166,7 +168,7 @@ std::size_t purge(std::size_t keep) {
     std::uint32_t purged = pages >= state.dirty_pages ? 0 : purge_down_to(static_cast<std::uint32_t>(pages));
     if (keep == 0) {
         state.purged_lately = 0;
-        state.regret_pages = 0;   // that was not our idea, so nothing is learned from it
+        state.regret_pages = 0;  // that was not our idea, so nothing is learned from it
         make_partly_used_small();
     }
     stats::page->dirty_bytes.store(state.dirty_pages * page_unit, std::memory_order_relaxed);

@@ -20,8 +20,8 @@ lane_list& list_of(const slice_record* lane) {
     return (lane->state == lane_state::adoptable ? adoptable : crowded)[lane->size_class];
 }
 
-// Under the lock; the lane is nobody's. Releases it when it is empty, else puts it into the list that its room calls for
-// and sets the threshold at which to look again. `listed`: it stands in list_of(lane).
+// Under the lock; the lane is nobody's. Releases it when it is empty, else puts it into the list that its room calls
+// for and sets the threshold at which to look again. `listed`: it stands in list_of(lane).
 void place(slice_record* lane, bool listed, bool clear_queued) {
     std::uint32_t live = 0;
     bool roomy = false;
@@ -57,7 +57,8 @@ void abandon_lanes(thread_heap* heap) {
             std::uint32_t listed = 0;
             slot* list = heap->bins[c];
             walk(list, lane, [&](slot*) { return ++listed, true; });
-            lane->lane.used = static_cast<std::uint16_t>(lane->lane.carved - slots_touching(lane->lane.purged, lane) - listed);
+            lane->lane.used =
+                static_cast<std::uint16_t>(lane->lane.carved - slots_touching(lane->lane.purged, lane) - listed);
             lane->lane.free = list;
             lane->lane.head = &lane->lane.free;
             heap->active[c] = 0;
@@ -89,9 +90,9 @@ slice_record* adopt(thread_heap* heap, unsigned c) {
     if (!anything_to_adopt(c)) return nullptr;
     os::guard held(abandoned_lock);
     if (adoptable[c].first == 0) return nullptr;
-    slice_record* lane = ground::record_of(adoptable[c].last);   // the last one left: taking turns would thin them all
+    slice_record* lane = ground::record_of(adoptable[c].last);  // the last one left: taking turns would thin them all
     unlink(adoptable[c], lane);
-    lane->state = lane_state::full;   // until the caller makes it active
+    lane->state = lane_state::full;  // until the caller makes it active
     own(heap, lane);
     lane->owner.store(heap, std::memory_order_seq_cst);
     stats::count(stats::page->lanes_adopted);
@@ -103,7 +104,7 @@ std::size_t purge_holes_of_abandoned() {
     std::size_t purged = 0;
     for (auto* lists : {adoptable, crowded}) {
         for (unsigned c = 0; c < class_count; ++c) {
-            slice_index last = lists[c].last;   // `place` appends what it keeps, so that it would come again
+            slice_index last = lists[c].last;  // `place` appends what it keeps, so that it would come again
             for (slice_index s = lists[c].first, next = 0; s != 0; s = s == last ? 0 : next) {
                 slice_record* lane = ground::record_of(s);
                 next = lane->shared.list_next;

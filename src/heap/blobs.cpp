@@ -1,15 +1,15 @@
 // Blobs: one object, its own slices.
-#include "stats/stats_page.hpp"
 #include "heap/density.hpp"
 #include "heap/large.hpp"
 #include "os/os.hpp"
+#include "stats/stats_page.hpp"
 
 namespace lanes::heap {
 constinit density_votes large_density;
 
 namespace {
 
-constexpr std::size_t surely_large = std::size_t{16} << 20;   // of a blob so large, one region at its end is little
+constexpr std::size_t surely_large = std::size_t{16} << 20;  // of a blob so large, one region at its end is little
 
 std::uint32_t slices_of(std::size_t bytes) {
     return static_cast<std::uint32_t>((bytes + base::slice_bytes - 1) >> base::slice_shift);
@@ -19,7 +19,8 @@ std::uint32_t slices_of(std::size_t bytes) {
 bool claim(slice_record* r, const void* blob) {
     if (ground::address_of(r) != blob) return false;
     slice_kind kind = slice_kind::blob;
-    return r->kind.compare_exchange_strong(kind, slice_kind::none, std::memory_order_acquire, std::memory_order_relaxed);
+    return r->kind.compare_exchange_strong(kind, slice_kind::none, std::memory_order_acquire,
+                                           std::memory_order_relaxed);
 }
 
 void set(slice_record* r, std::size_t bytes) {
@@ -35,7 +36,7 @@ void set(slice_record* r, std::size_t bytes) {
 piece allocate_blob(std::size_t bytes, std::size_t align, bool cleared) {
     if (bytes > blob_most || align > blob_most) return {};
     // What is asked for as zeros may be a table of which little is used.
-    ground::density dense = cleared                  ? ground::density::unknown
+    ground::density dense = cleared                 ? ground::density::unknown
                             : bytes >= surely_large ? ground::density::dense
                                                     : large_density.seen();
     std::uint32_t align_slices = align <= base::slice_bytes ? 1 : slices_of(align);
@@ -66,7 +67,7 @@ bool resize_blob(void* blob, slice_record* r, std::size_t bytes) {
         if (!ground::extend(ground::index_of(r), had, wanted, zero)) return false;
     }
     r->blob.bytes = new_bytes;
-    stats::count(stats::page->blob_bytes, new_bytes - old_bytes);   // wraps around when it shrinks, as it should
+    stats::count(stats::page->blob_bytes, new_bytes - old_bytes);  // wraps around when it shrinks, as it should
     if (wanted < had) ground::give(ground::index_of(r) + wanted, had - wanted, ground::touching::all);
     return true;
 }

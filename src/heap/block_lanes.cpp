@@ -1,15 +1,15 @@
 // Block lanes: 1 MiB each, cut into equal blocks of one class, whole pages, shared by all threads under one lock.
 //
-// The thread cache stands in front, so the lock is taken for what does not fit there. Blocks keep their places: a program
-// that writes to the beginning of large buffers only, writes to the same pages again and again.
+// The thread cache stands in front, so the lock is taken for what does not fit there. Blocks keep their places: a
+// program that writes to the beginning of large buffers only, writes to the same pages again and again.
 #include <bit>
 
-#include "stats/stats_page.hpp"
 #include "heap/density.hpp"
 #include "heap/large.hpp"
 #include "heap/locks.hpp"
 #include "os/os.hpp"
 #include "route/route.hpp"
+#include "stats/stats_page.hpp"
 
 namespace lanes::heap {
 
@@ -17,16 +17,16 @@ constinit os::mutex blocks_lock{os::lock_rank::blocks};
 
 namespace {
 
-constexpr unsigned candidates = 4;   // lanes looked at to find the fullest
+constexpr unsigned candidates = 4;  // lanes looked at to find the fullest
 
 struct block_lane_list {
     slice_index first, last;
 };
 
 // All under blocks_lock.
-constinit block_lane_list roomy[block_classes]{};   // lanes with a free block
-constinit std::size_t dirty_pages = 0;              // of free blocks that may hold something
-constinit unsigned purge_from = 0;                  // the class at which the next purge begins
+constinit block_lane_list roomy[block_classes]{};  // lanes with a free block
+constinit std::size_t dirty_pages = 0;             // of free blocks that may hold something
+constinit unsigned purge_from = 0;                 // the class at which the next purge begins
 
 std::uint32_t pages_of(const slice_record* lane) { return pages_of_block_class(lane->block.block_class); }
 std::uint32_t blocks_of(const slice_record* lane) { return block_lane_pages / pages_of(lane); }
@@ -114,13 +114,15 @@ void touch(slice_record* lane, std::uint32_t page, std::uint32_t end) {
     }
 }
 
-// The same for pages that were given back: in each slice, memory reaches to the end of the last block that may hold something.
+// The same for pages that were given back: in each slice, memory reaches to the end of the last block that may hold
+// something.
 void untouch(slice_record* lane, std::uint32_t page, std::uint32_t end) {
     std::uint32_t pages = pages_of(lane);
     for (std::uint32_t slice = page / ground::slice_pages; slice * ground::slice_pages < end; ++slice) {
         std::uint32_t start = slice * ground::slice_pages, stop = start + ground::slice_pages;
         std::uint64_t reaching = (bit_of((stop - 1) / pages + 1) - 1) & ~(bit_of(start / pages) - 1);
-        auto last = static_cast<std::uint32_t>(std::bit_width(lane->block.dirty & reaching));   // block number + 1; 0: none
+        auto last =
+            static_cast<std::uint32_t>(std::bit_width(lane->block.dirty & reaching));  // block number + 1; 0: none
         std::uint32_t backed = last == 0 ? 0 : last * pages < stop ? last * pages - start : ground::slice_pages;
         ground::untouch(lane + slice, backed);
     }
@@ -133,7 +135,7 @@ piece take_block(slice_record* lane) {
     auto number = static_cast<std::uint32_t>(std::countr_zero(zero ? free_of(lane) : ready));
     std::uint32_t pages = pages_of(lane), first = number * pages;
     if (!zero) {
-        dirty_pages -= pages;   // of free blocks only
+        dirty_pages -= pages;  // of free blocks only
     } else if (lane->block.purged > 0) {
         std::uint32_t again = pages < lane->block.purged ? pages : lane->block.purged;
         lane->block.purged = static_cast<std::uint16_t>(lane->block.purged - again);
@@ -152,22 +154,23 @@ piece take_block(slice_record* lane) {
     return {block, zero};
 }
 
-// Gives the free blocks of a lane back to the system; returns the bytes that were dirty. `all`: also those that were never
-// written to but have memory as parts of a huge page.
+// Gives the free blocks of a lane back to the system; returns the bytes that were dirty. `all`: also those that were
+// never written to but have memory as parts of a huge page.
 std::size_t purge_lane(slice_record* lane, bool all) {
     std::size_t given = 0;
     std::uint32_t pages = pages_of(lane);
-    std::size_t whole = os::page_bytes() / block_page;   // 1, unless the machine's pages are larger
+    std::size_t whole = os::page_bytes() / block_page;  // 1, unless the machine's pages are larger
     std::uint64_t left = free_of(lane);
     if (!all || !lane->block.in_huge) left &= lane->block.dirty;
-    if (all && left != 0) lane->block.in_huge = false;   // purging makes its region small
+    if (all && left != 0) lane->block.in_huge = false;  // purging makes its region small
     while (left != 0) {
         auto number = static_cast<std::uint32_t>(std::countr_zero(left));
         auto n = static_cast<std::uint32_t>(std::countr_one(left >> number));
         std::uint64_t these = (bit_of(n) - 1) << number;
         left &= ~these;
         // What lies behind the last block may hold something of an earlier user.
-        std::uint32_t first = number * pages, end = number + n == blocks_of(lane) ? block_lane_pages : (number + n) * pages;
+        std::uint32_t first = number * pages,
+                      end = number + n == blocks_of(lane) ? block_lane_pages : (number + n) * pages;
         if (first % whole != 0 || end % whole != 0) continue;
         if (!ground::purge_inside(address_of(lane, number), (end - first) * block_page)) continue;
         std::size_t dirty = std::popcount(lane->block.dirty & these) * pages;
@@ -207,7 +210,7 @@ void keep_budget() {
 struct place {
     slice_record* lane;
     std::uint32_t number;
-    bool exact;   // a block starts there and is live
+    bool exact;  // a block starts there and is live
 };
 
 // Where a block lies. Needs no lock if the block is the caller's.

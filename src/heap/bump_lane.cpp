@@ -34,13 +34,14 @@ granule_map live_of(const slice_record* lane) { return granule_map(const_cast<sl
 // state: how many objects are alive, and whether the owner has gone.
 constexpr std::uint64_t owner_gone = std::uint64_t{1} << 32;
 
-// Lanes that a few objects keep after their thread has ended. Nobody fills them up again, so when there are many, threads
-// are short here and leave survivors: then slot lanes, which others can adopt, are the better place.
+// Lanes that a few objects keep after their thread has ended. Nobody fills them up again, so when there are many,
+// threads are short here and leave survivors: then slot lanes, which others can adopt, are the better place.
 constinit std::atomic<std::int32_t> left_behind{0};
 constexpr std::int32_t left_behind_most = 16;
 
 std::uint32_t granule_of(const void* block) {
-    return static_cast<std::uint32_t>((reinterpret_cast<std::uintptr_t>(block) & (base::slice_bytes - 1)) / base::alignment);
+    return static_cast<std::uint32_t>((reinterpret_cast<std::uintptr_t>(block) & (base::slice_bytes - 1)) /
+                                      base::alignment);
 }
 
 bool starts_live(const void* block, const slice_record* lane) {
@@ -127,7 +128,7 @@ void* allocate_bumped(thread_heap* heap, unsigned c) {
     lane->bump.state.fetch_add(1, std::memory_order_relaxed);
     auto block = reinterpret_cast<slot*>(ground::address_of(lane) + at);
     stats::count(stats::page->slots_allocated);
-    block->link = 0;   // as any slot that is handed out
+    block->link = 0;  // as any slot that is handed out
     return block;
 }
 

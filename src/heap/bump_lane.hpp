@@ -14,8 +14,8 @@ namespace lanes::heap {
 
 inline constexpr std::uint32_t bump_bytes = 64 * 1024;
 inline constexpr std::uint32_t bump_slices = 17;
-inline constexpr std::uint32_t bump_object_most = 4096;   // bytes of the largest object
-inline constexpr std::uint32_t bump_share = 2048;         // bytes a class may take, ever, in one thread: one object at least
+inline constexpr std::uint32_t bump_object_most = 4096;  // bytes of the largest object
+inline constexpr std::uint32_t bump_share = 2048;  // bytes a class may take, ever, in one thread: one object at least
 
 // An object of the class, or null when the class has had its share or the lane is full.
 void* allocate_bumped(thread_heap*, unsigned size_class);

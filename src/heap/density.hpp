@@ -1,8 +1,8 @@
 // Whether this program writes to most of the large memory it asks for: only then may that be huge pages.
 //
-// Blocks and blobs vote as they are freed: now and then one is looked at, at the page three quarters into it. A page that was never
-// written to reads as zero. (That reading it is allowed is as certain as that the C library may write its own links and
-// sizes into freed memory, at both ends.)
+// Blocks and blobs vote as they are freed: now and then one is looked at, at the page three quarters into it. A page
+// that was never written to reads as zero. (That reading it is allowed is as certain as that the C library may write
+// its own links and sizes into freed memory, at both ends.)
 #pragma once
 
 #include <atomic>
@@ -19,7 +19,8 @@ class density_votes {
     void vote(const void* block, std::size_t bytes) {
         if (turn_.fetch_add(1, std::memory_order_relaxed) % one_in != 0) return;
         std::uint64_t word;
-        std::memcpy(&word, static_cast<const std::byte*>(block) + bytes / 4 * 3 / ground::page_unit * ground::page_unit, sizeof word);
+        std::memcpy(&word, static_cast<const std::byte*>(block) + bytes / 4 * 3 / ground::page_unit * ground::page_unit,
+                    sizeof word);
         int now = votes_.load(std::memory_order_relaxed);
         now = word != 0 ? now + 1 : now - 4;
         votes_.store(now < 0 ? 0 : now > most ? most : now, std::memory_order_relaxed);
@@ -30,7 +31,7 @@ class density_votes {
 
   private:
     static constexpr unsigned one_in = 4;
-    static constexpr int enough = 4, most = 16;   // guesses: a few in a row, and four misses undo them
+    static constexpr int enough = 4, most = 16;  // guesses: a few in a row, and four misses undo them
     std::atomic<unsigned> turn_{0};
     std::atomic<int> votes_{0};
 };

@@ -11,8 +11,8 @@ namespace lanes::heap {
 #define LANES_LIKELY(x) __builtin_expect(!!(x), 1)
 #define LANES_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
-// A block of at least `bytes` bytes; null and errno ENOMEM without memory. `slow` runs when there is no slot at hand, as
-// the last step, so that what it does about failure costs the fast path nothing.
+// A block of at least `bytes` bytes; null and errno ENOMEM without memory. `slow` runs when there is no slot at hand,
+// as the last step, so that what it does about failure costs the fast path nothing.
 template <void* (*slow)(std::size_t) = allocate_slow>
 [[gnu::always_inline]] inline void* allocate(std::size_t bytes) {
     if (LANES_UNLIKELY(bytes > base::small_max)) return slow(bytes);
@@ -24,7 +24,7 @@ template <void* (*slow)(std::size_t) = allocate_slow>
     if (LANES_UNLIKELY(!same_lane(first, next))) return take_damaged(heap, first, static_cast<unsigned>(size_class));
     heap->bins[size_class] = next;
     __builtin_prefetch(next, 1);
-    set_raw_link(first, 0);   // else the block would look freed to the double-free check, and leak an address
+    set_raw_link(first, 0);  // else the block would look freed to the double-free check, and leak an address
     return first;
 }
 
@@ -34,7 +34,7 @@ template <void* (*slow)(std::size_t) = allocate_slow>
     std::size_t size_class = (bytes + base::alignment - 1) / base::alignment;
     if (LANES_UNLIKELY(is_end(current->bins[size_class]))) return allocate_zeroed(1, bytes);
     void* block = allocate(bytes);
-    constexpr std::size_t by_call = 256;   // bytes from which on a call of memset is shorter
+    constexpr std::size_t by_call = 256;  // bytes from which on a call of memset is shorter
     if (bytes > by_call) return __builtin_memset(block, 0, bytes);
     using sixteen [[gnu::vector_size(16), gnu::may_alias]] = char;
     auto at = static_cast<sixteen*>(block);

@@ -7,9 +7,9 @@
 
 namespace lanes::heap {
 
-// Calls visit(slot*) for each slot of the list until visit returns false, the end mark, a link that leads out of the lane,
-// or more slots than the lane has. Returns false when the list was damaged. Also used on lists that another thread is
-// changing: every step stays inside the lane's memory.
+// Calls visit(slot*) for each slot of the list until visit returns false, the end mark, a link that leads out of the
+// lane, or more slots than the lane has. Returns false when the list was damaged. Also used on lists that another
+// thread is changing: every step stays inside the lane's memory.
 template <class F>
 bool walk(slot* first, const slice_record* lane, F&& visit) {
     for (std::uint32_t n = 0; !is_end(first); ++n) {
@@ -43,7 +43,8 @@ inline std::uint32_t slots_touching(std::uint32_t pages, const slice_record* lan
 }
 
 inline slot* slot_at(const slice_record* lane, std::uint32_t number) {
-    return reinterpret_cast<slot*>(ground::address_of(lane) + std::size_t{number} * base::class_bytes[lane->size_class]);
+    return reinterpret_cast<slot*>(ground::address_of(lane) +
+                                   std::size_t{number} * base::class_bytes[lane->size_class]);
 }
 inline std::uint32_t number_in_lane(const slot* s, const slice_record* lane) {
     auto offset = static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(s) & (base::slice_bytes - 1));

@@ -3,7 +3,6 @@
 
 #include <cerrno>
 
-#include "stats/stats_page.hpp"
 #include "heap/bump_lane.hpp"
 #include "heap/fast_path.hpp"
 #include "heap/free_list.hpp"
@@ -14,6 +13,7 @@
 #include "heap/thread_cache.hpp"
 #include "os/os.hpp"
 #include "route/route.hpp"
+#include "stats/stats_page.hpp"
 
 namespace lanes::heap {
 namespace {
@@ -64,9 +64,12 @@ void* allocate_slot_of(unsigned c) {
 
 void* try_allocate(std::size_t bytes) {
     switch (route::by_size(bytes)) {
-        case route::destination::slot_lane: return allocate_slot_of<allocate_slot>(base::class_of(bytes));
-        case route::destination::block_lane: return start() ? allocate_block(block_class_for(bytes)).at : nullptr;
-        case route::destination::blob: return start() ? allocate_blob(bytes, 1, false).at : nullptr;
+        case route::destination::slot_lane:
+            return allocate_slot_of<allocate_slot>(base::class_of(bytes));
+        case route::destination::block_lane:
+            return start() ? allocate_block(block_class_for(bytes)).at : nullptr;
+        case route::destination::blob:
+            return start() ? allocate_blob(bytes, 1, false).at : nullptr;
     }
     return nullptr;
 }
@@ -81,7 +84,8 @@ void* allocate_slow(std::size_t bytes) {
     if (bytes > base::small_max && bytes <= route::block_max) {
         if (void* block = take_cached(current, cache_class_of(bytes))) return block;
         // Medium slots have bins too.
-        if (bytes <= base::slot_max && !is_end(current->bins[base::class_of(bytes)])) return pop(current, base::class_of(bytes));
+        if (bytes <= base::slot_max && !is_end(current->bins[base::class_of(bytes)]))
+            return pop(current, base::class_of(bytes));
     }
     void* block = try_allocate(bytes);
     if (block != nullptr) return block;
@@ -124,9 +128,10 @@ void release_not_local(void* block, slice_record* r) {
             if (!release_blob(block, r)) report(error::invalid_free, block, r);
             return;
         case slice_kind::bump_tail:
-        case slice_kind::none: break;
+        case slice_kind::none:
+            break;
     }
-    if (block == nullptr) return;   // read while the process's heap was just starting: base still null, limit not
+    if (block == nullptr) return;  // read while the process's heap was just starting: base still null, limit not
     report(error::invalid_free, block, r);
 }
 
@@ -140,7 +145,7 @@ void release_inexact(void* block, slice_record* r) {
 void release_suspicious(void* block, slice_record* lane) {
     auto freed = static_cast<slot*>(block);
     if (in_free_list(freed, lane)) return report(error::double_free, block, lane);
-    put_back(freed, lane);   // the program wrote something that looks like a link
+    put_back(freed, lane);  // the program wrote something that looks like a link
 }
 
 [[gnu::no_sanitize("thread")]] bool in_free_list(const slot* block, const slice_record* lane) {
@@ -164,12 +169,16 @@ void* allocate_zeroed(std::size_t count, std::size_t bytes) {
     if (!start() && disabled()) return outside_heap()->allocate_zeroed(count, bytes);
     piece p{};
     switch (route::by_size(total)) {
-        case route::destination::slot_lane: p = {allocate_slow(total), false}; break;
+        case route::destination::slot_lane:
+            p = {allocate_slow(total), false};
+            break;
         case route::destination::block_lane:
             p = {take_cached(current, cache_class_of(total)), false};
             if (p.at == nullptr && start()) p = allocate_block(block_class_for(total));
             break;
-        case route::destination::blob: p = start() ? allocate_blob(total, 1, true) : piece{}; break;
+        case route::destination::blob:
+            p = start() ? allocate_blob(total, 1, true) : piece{};
+            break;
     }
     if (p.at == nullptr) p = {retry_after_trim(total, try_allocate), false};
     if (p.at == nullptr || p.zero) return p.at;
@@ -218,30 +227,37 @@ std::size_t usable_bytes(const void* block) {
         return libc != nullptr && (disabled() || libc->owns(block)) ? libc->usable(block) : 0;
     }
     switch (r->kind.load(std::memory_order_acquire)) {
-        case slice_kind::slot_lane: return is_carved_slot(block, r) ? base::class_bytes[r->size_class] : 0;
-        case slice_kind::bump_lane: return bumped_bytes(block, r);
+        case slice_kind::slot_lane:
+            return is_carved_slot(block, r) ? base::class_bytes[r->size_class] : 0;
+        case slice_kind::bump_lane:
+            return bumped_bytes(block, r);
         case slice_kind::block_lane:
-        case slice_kind::block_tail: return pages_of_block(block, r) * block_page;
-        case slice_kind::blob: return ground::address_of(r) == block ? r->blob.bytes : 0;
+        case slice_kind::block_tail:
+            return pages_of_block(block, r) * block_page;
+        case slice_kind::blob:
+            return ground::address_of(r) == block ? r->blob.bytes : 0;
         case slice_kind::bump_tail:
-        case slice_kind::none: break;
+        case slice_kind::none:
+            break;
     }
     return 0;
 }
 
 std::size_t good_size(std::size_t bytes) {
     switch (route::by_size(bytes)) {
-        case route::destination::slot_lane: return base::class_bytes[base::class_of(bytes)];
+        case route::destination::slot_lane:
+            return base::class_bytes[base::class_of(bytes)];
         case route::destination::block_lane:
             return pages_of_block_class(block_class_for(bytes)) * block_page;
-        case route::destination::blob: break;
+        case route::destination::blob:
+            break;
     }
     return bytes > ~std::size_t{0} - os::page_bytes() ? bytes : os::whole_pages(bytes);
 }
 
 bool size_matches(void* block, std::size_t bytes, std::size_t align) {
     slice_record* r = ground::find(block);
-    if (r == nullptr) return true;   // null or foreign: the release says so
+    if (r == nullptr) return true;  // null or foreign: the release says so
     bool matches = true;
     slice_kind kind = r->kind.load(std::memory_order_acquire);
     if (kind == slice_kind::bump_lane) {

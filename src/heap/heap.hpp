@@ -1,4 +1,5 @@
-// heap: slot lanes, block lanes and blobs; one thread_heap per thread; frees between threads; what happens at exit and fork.
+// heap: slot lanes, block lanes and blobs; one thread_heap per thread; frees between threads; what happens at exit and
+// fork.
 //
 // Owns: everything that has a slice record. May call: ground, os, base, route. Knows no symbol name of the C library's
 // malloc; interpose/ gives it those.
@@ -34,15 +35,15 @@ using ground::slot;
 
 // Slots of one foreign lane that this thread has freed and not yet handed over.
 struct pending_run {
-    slice_record* lane;       // null: empty
-    slot* first;              // linked like a free list; the last one's link is written at the hand-over
+    slice_record* lane;  // null: empty
+    slot* first;         // linked like a free list; the last one's link is written at the hand-over
     slot* last;
     std::uint32_t count;
 };
 
-inline constexpr unsigned runs_per_heap = 64;              // direct-mapped by slice number
+inline constexpr unsigned runs_per_heap = 64;  // direct-mapped by slice number
 inline constexpr std::uint32_t run_slots_most = 32;
-inline constexpr std::uint32_t run_bytes_most = 2048;      // 64 runs of 2 KiB: at most 128 KiB stranded in a thread
+inline constexpr std::uint32_t run_bytes_most = 2048;  // 64 runs of 2 KiB: at most 128 KiB stranded in a thread
 
 struct lane_list {
     slice_index first;
@@ -55,18 +56,18 @@ inline constexpr std::uint8_t no_class = 0xff;
 // What a thread allocates from. 8 KiB of ground's heap memory, reused by later threads, never unmapped, so another
 // thread may always read it.
 struct thread_heap {
-    slot* bins[class_count];              // first: the fast path indexes it. The head of the active lane's free list
-    slice_index active[class_count];      // 0: none
-    lane_list available[class_count];     // lanes with room that are not active
-    std::uint16_t lanes[class_count];     // how many lanes of the class there are: says how hot it is
-    slice_index owned;                    // all slot lanes of this heap
-    slice_index bump_lane;                // 0: none yet
-    std::uint16_t bumped[class_count];    // bytes that a class has had from bump lanes
-    std::uint32_t trims_seen;             // how many trims of the process this heap has taken part in
-    struct thread_cache* cache;           // heap/thread_cache.hpp; null: none yet
-    std::uint32_t slow_mallocs;           // not yet counted in the process's statistics
-    thread_heap* next_free;               // in the list of heaps without a thread
-    thread_heap* next_made;               // in the list of all heaps
+    slot* bins[class_count];            // first: the fast path indexes it. The head of the active lane's free list
+    slice_index active[class_count];    // 0: none
+    lane_list available[class_count];   // lanes with room that are not active
+    std::uint16_t lanes[class_count];   // how many lanes of the class there are: says how hot it is
+    slice_index owned;                  // all slot lanes of this heap
+    slice_index bump_lane;              // 0: none yet
+    std::uint16_t bumped[class_count];  // bytes that a class has had from bump lanes
+    std::uint32_t trims_seen;           // how many trims of the process this heap has taken part in
+    struct thread_cache* cache;         // heap/thread_cache.hpp; null: none yet
+    std::uint32_t slow_mallocs;         // not yet counted in the process's statistics
+    thread_heap* next_free;             // in the list of heaps without a thread
+    thread_heap* next_made;             // in the list of all heaps
 
     // Other threads write here. Lanes of this heap with enough remote frees to be looked at.
     alignas(64) std::atomic<slice_index> pending;
@@ -90,7 +91,8 @@ inline bool is_end(const slot* s) { return (reinterpret_cast<std::uintptr_t>(s) 
 inline bool is_carved_slot(const void* block, const slice_record* lane) {
     std::uint64_t offset = reinterpret_cast<std::uintptr_t>(block) & (base::slice_bytes - 1);
     std::uint64_t inverse = lane->lane.inverse;
-    return offset * inverse < __atomic_load_n(&lane->lane.carved, __ATOMIC_RELAXED) * (base::class_bytes[lane->size_class] * inverse);
+    return offset * inverse <
+           __atomic_load_n(&lane->lane.carved, __ATOMIC_RELAXED) * (base::class_bytes[lane->size_class] * inverse);
 }
 inline slot* end_of(const slice_record* r) {
     return reinterpret_cast<slot*>(reinterpret_cast<std::uintptr_t>(ground::address_of(r)) | end_bit);
@@ -107,11 +109,12 @@ inline bool same_lane(const slot* a, const slot* b) {
     constexpr std::uintptr_t inside = base::slice_bytes - end_bit;
     return ((reinterpret_cast<std::uintptr_t>(a) ^ reinterpret_cast<std::uintptr_t>(b)) & ~inside) == 0;
 }
-// The first word of a slot that is in a list, or of a block in a cache, leads into its own slice. A program can have written
-// such a word too, so this is a reason to look closer, no more.
+// The first word of a slot that is in a list, or of a block in a cache, leads into its own slice. A program can have
+// written such a word too, so this is a reason to look closer, no more.
 inline bool looks_free(const slot* s) { return same_lane(next_of(s), s); }
 
-// ---- The calls below are the heap's interface; the fast ones are in fast_path.hpp. All may be called by any thread. ----
+// ---- The calls below are the heap's interface; the fast ones are in fast_path.hpp. All may be called by any thread.
+// ----
 
 enum class error_action : std::uint8_t { abort, warn, ignore };
 
@@ -133,7 +136,7 @@ struct outside {
     void* (*reallocate)(void* block, std::size_t bytes);
     void (*release)(void* block);
     std::size_t (*usable)(const void* block);
-    bool (*owns)(const void* block);      // whether the C library's heap holds it
+    bool (*owns)(const void* block);  // whether the C library's heap holds it
 };
 // Defined by the product too; null when there is nothing outside.
 const outside* outside_heap();
@@ -143,23 +146,23 @@ bool disabled();
 // Called in the child of a fork, defined by the product.
 void process_was_forked();
 
-// Starts the process's heap if it has not started: reads the settings, reserves the ground. False when disabled or without
-// address space.
+// Starts the process's heap if it has not started: reads the settings, reserves the ground. False when disabled or
+// without address space.
 bool start();
 
 // Out-of-line halves of the fast path.
 void* allocate_slow(std::size_t bytes);
 void* take_damaged(thread_heap*, slot* first, unsigned size_class);
-void release_elsewhere(void* block);                              // null, or outside the ground
-void release_not_local(void* block, slice_record*);               // another thread's slot, a block, a blob, or nothing
-void release_inexact(void* block, slice_record*);                 // of a lane of ours, but not the start of a carved slot
-void release_suspicious(void* block, slice_record*);              // a slot that looks as if it were free already
+void release_elsewhere(void* block);                  // null, or outside the ground
+void release_not_local(void* block, slice_record*);   // another thread's slot, a block, a blob, or nothing
+void release_inexact(void* block, slice_record*);     // of a lane of ours, but not the start of a carved slot
+void release_suspicious(void* block, slice_record*);  // a slot that looks as if it were free already
 void countdown_over(slice_record*);
 
-void* allocate_zeroed(std::size_t count, std::size_t bytes);      // null when the product overflows
+void* allocate_zeroed(std::size_t count, std::size_t bytes);  // null when the product overflows
 // `align` is a power of two; null without memory.
 void* allocate_aligned(std::size_t align, std::size_t bytes);
-void* reallocate(void* block, std::size_t bytes);                 // block may be null; bytes 0 is a request for 0 bytes
+void* reallocate(void* block, std::size_t bytes);  // block may be null; bytes 0 is a request for 0 bytes
 // Reports when a block of `bytes` bytes, aligned to `align`, cannot be what `block` is; false then.
 bool size_matches(void* block, std::size_t bytes, std::size_t align);
 // The same for a block that may have been through realloc, which leaves it where it is while half of it is used.

@@ -1,11 +1,11 @@
 // Hole purge: whole pages of a lane that hold no live slot go back to the system, their slots leave the free list.
 //
-// Their slots come back when the lane has nothing else to give (carve). What survives a burst, scattered, then keeps only
-// the pages it lies on.
-#include "stats/stats_page.hpp"
+// Their slots come back when the lane has nothing else to give (carve). What survives a burst, scattered, then keeps
+// only the pages it lies on.
 #include "heap/lane_life.hpp"
 #include "heap/slot_lane.hpp"
 #include "os/os.hpp"
+#include "stats/stats_page.hpp"
 
 namespace lanes::heap {
 namespace {
@@ -46,9 +46,8 @@ std::size_t give_back(const slice_record* lane, std::uint32_t pages) {
 
 std::size_t purge_holes_of(slice_record* lane, slot*& head) {
     settle(lane);
-    remote_word taken = update_remote(lane, [](remote_word w) {
-        return remote_word::of(0, 0, w.threshold(), w.queued());
-    });
+    remote_word taken =
+        update_remote(lane, [](remote_word w) { return remote_word::of(0, 0, w.threshold(), w.queued()); });
     count_freed(lane, taken.count());
 
     slot_set listed{};
@@ -69,7 +68,7 @@ std::size_t purge_holes_of(slice_record* lane, slot*& head) {
     for (std::uint32_t i = 0; i < lane->lane.carved; ++i) {
         std::uint32_t pages = pages_of(i, bytes);
         if ((pages & before) != 0) {
-            ++gone;   // free already, though a page it shares with live slots may still be there
+            ++gone;  // free already, though a page it shares with live slots may still be there
         } else if (!listed.has(i)) {
             occupied |= pages;
         }
@@ -77,10 +76,12 @@ std::size_t purge_holes_of(slice_record* lane, slot*& head) {
     std::uint32_t backed = (1u << lane->backed) - 1;
     std::uint32_t empty = whole_pages(~occupied & backed & ~before);
     std::size_t given = give_back(lane, empty);
-    std::uint32_t carved_pages = lane->lane.carved == 0 ? 0 : (2u << ((lane->lane.carved * bytes - 1) / page_share)) - 1;
+    std::uint32_t carved_pages =
+        lane->lane.carved == 0 ? 0 : (2u << ((lane->lane.carved * bytes - 1) / page_share)) - 1;
     lane->lane.purged = static_cast<std::uint16_t>((before | empty) & carved_pages);
     // What an earlier user of the slice left behind the carved pages has gone too.
-    if ((backed & ~carved_pages & ~empty) == 0) ground::untouch(lane, static_cast<std::uint32_t>(__builtin_popcount(carved_pages)));
+    if ((backed & ~carved_pages & ~empty) == 0)
+        ground::untouch(lane, static_cast<std::uint32_t>(__builtin_popcount(carved_pages)));
 
     slot* list = end_of(lane);
     for (std::uint32_t i = lane->lane.carved; i-- > 0;) {

@@ -1,10 +1,10 @@
 // The steps of a slot lane's life that slot_lane.cpp, abandoned.cpp and holes.cpp share.
 #pragma once
 
-#include "stats/stats_page.hpp"
 #include "heap/free_list.hpp"
 #include "heap/heap.hpp"
 #include "heap/remote.hpp"
+#include "stats/stats_page.hpp"
 
 namespace lanes::heap {
 
@@ -16,9 +16,11 @@ inline std::uint32_t wake_of(const slice_record* lane) {
     return wake > 0 ? wake : 1;
 }
 
-inline constexpr std::uint32_t forever = 0x7fff'ffff;   // frees into an active lane need no look
+inline constexpr std::uint32_t forever = 0x7fff'ffff;  // frees into an active lane need no look
 
-inline void arm(slice_record* lane, std::uint32_t frees) { lane->lane.countdown = lane->lane.armed = frees > 0 ? frees : 1; }
+inline void arm(slice_record* lane, std::uint32_t frees) {
+    lane->lane.countdown = lane->lane.armed = frees > 0 ? frees : 1;
+}
 
 // Allocations are not counted as they happen. A lane stays active until its list is empty, so each slot freed meanwhile
 // has been allocated again: it counts as both here, and the difference in `used` is added when the lane stands back.
@@ -49,8 +51,8 @@ inline void release_lane(slice_record* lane) {
     ground::give(ground::index_of(lane), 1, ground::touching::as_told);
 }
 
-// Gives the pages of one lane back that hold no live slot, leaving its free list without their slots. `head` is where the
-// list starts. Afterwards `used` is exact and nothing is in the remote list. Returns the bytes given back.
+// Gives the pages of one lane back that hold no live slot, leaving its free list without their slots. `head` is where
+// the list starts. Afterwards `used` is exact and nothing is in the remote list. Returns the bytes given back.
 std::size_t purge_holes_of(slice_record* lane, slot*& head);
 
 }  // namespace lanes::heap

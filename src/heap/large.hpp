@@ -25,7 +25,8 @@ constexpr std::uint32_t pages_of_block_class(unsigned c) {
     return c < 12 ? c + block_pages_least : c < 20 ? 16 + (c - 11) * 2 : 32 + (c - 19) * 4;
 }
 static_assert(block_class_of(64) == block_classes - 1 && pages_of_block_class(block_classes - 1) == 64);
-static_assert(block_class_of(17) == 12 && pages_of_block_class(12) == 18 && block_class_of(33) == 20 && pages_of_block_class(20) == 36);
+static_assert(block_class_of(17) == 12 && pages_of_block_class(12) == 18 && block_class_of(33) == 20 &&
+              pages_of_block_class(20) == 36);
 
 constexpr std::uint32_t block_pages_for(std::size_t bytes) {
     return static_cast<std::uint32_t>((bytes + block_page - 1) >> block_page_shift);

@@ -5,11 +5,11 @@
 
 namespace lanes::heap {
 
-extern constinit os::mutex start_lock;       // the first allocation of the process
-extern constinit os::mutex late_heap_lock;   // the heap of threads that are past their end
-extern constinit os::mutex heaps_lock;       // the list of heaps without a thread
-extern constinit os::mutex abandoned_lock;   // lanes without an owner
-extern constinit os::mutex blocks_lock;      // block lanes
+extern constinit os::mutex start_lock;      // the first allocation of the process
+extern constinit os::mutex late_heap_lock;  // the heap of threads that are past their end
+extern constinit os::mutex heaps_lock;      // the list of heaps without a thread
+extern constinit os::mutex abandoned_lock;  // lanes without an owner
+extern constinit os::mutex blocks_lock;     // block lanes
 
 // Runs `f` on every lock of the heap, in rank order.
 template <class F>

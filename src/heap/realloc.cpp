@@ -16,8 +16,8 @@ bool stays_in_slot(std::size_t slot_bytes, std::size_t bytes) {
     return bytes <= slot_bytes && (bytes >= slot_bytes / 2 || slot_bytes == base::alignment);
 }
 
-// What a block that outgrew its place is given: it will grow again. Whole pages that are not written to cost nothing, so
-// among those there is room for half as much once more.
+// What a block that outgrew its place is given: it will grow again. Whole pages that are not written to cost nothing,
+// so among those there is room for half as much once more.
 std::size_t with_headroom(std::size_t usable, std::size_t bytes) {
     if (bytes <= usable || route::by_size(bytes) != route::destination::block_lane) return bytes;
     std::size_t roomy = usable + usable / 2;
@@ -27,7 +27,7 @@ std::size_t with_headroom(std::size_t usable, std::size_t bytes) {
 
 void* copy_to_new(void* block, std::size_t usable, std::size_t bytes) {
     void* moved = allocate(with_headroom(usable, bytes));
-    if (moved == nullptr) return bytes <= usable ? block : nullptr;   // it is large enough as it is
+    if (moved == nullptr) return bytes <= usable ? block : nullptr;  // it is large enough as it is
     std::memcpy(moved, block, usable < bytes ? usable : bytes);
     release(block);
     return moved;

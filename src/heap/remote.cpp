@@ -4,9 +4,9 @@
 // instead of a message per lane.
 #include "heap/remote.hpp"
 
-#include "stats/stats_page.hpp"
 #include "heap/slot_lane.hpp"
 #include "heap/thread.hpp"
+#include "stats/stats_page.hpp"
 
 namespace lanes::heap {
 namespace {
@@ -18,7 +18,7 @@ void tell_owner(slice_record* lane) {
         thread_heap* owner = lane->owner.load(std::memory_order_seq_cst);
         if (owner == nullptr) {
             if (look_at_abandoned(lane)) return;
-            continue;   // adopted meanwhile
+            continue;  // adopted meanwhile
         }
         slice_index first = owner->pending.load(std::memory_order_relaxed);
         do {
@@ -74,11 +74,12 @@ void release_remote(slot* freed, slice_record* lane) {
     // Marks the last slot as free too, for the double-free check; hand_over overwrites it.
     if (run.count == 0) set_next(freed, end_of(lane));
     ++run.count;
-    if (run.count >= run_slots_most || run.count * base::class_bytes[lane->size_class] >= run_bytes_most) hand_over(run);
+    if (run.count >= run_slots_most || run.count * base::class_bytes[lane->size_class] >= run_bytes_most)
+        hand_over(run);
 }
 
 void drain_pending(thread_heap* heap) {
-    if (heap->pending.load(std::memory_order_seq_cst) == 0) return;   // see tell_owner
+    if (heap->pending.load(std::memory_order_seq_cst) == 0) return;  // see tell_owner
     // Acquire: the lanes' pending_next were written before they were pushed.
     slice_index next = heap->pending.exchange(0, std::memory_order_seq_cst);
     while (next != 0) {

@@ -5,8 +5,8 @@
 //     bit 32..47   threshold: when the count reaches it, somebody has to look at the lane
 //     bit 48       queued: somebody is on his way to tell
 //
-// A run is pushed by one compare-and-swap. The thread whose push takes the count over the threshold sets `queued` in the
-// same step, and by that alone may touch the record afterwards: a lane that is queued is not released.
+// A run is pushed by one compare-and-swap. The thread whose push takes the count over the threshold sets `queued` in
+// the same step, and by that alone may touch the record afterwards: a lane that is queued is not released.
 #pragma once
 
 #include "heap/heap.hpp"
@@ -17,7 +17,7 @@ struct remote_word {
     std::uint64_t bits;
 
     static constexpr std::uint64_t queued_bit = std::uint64_t{1} << 48;
-    static constexpr std::uint32_t never = 0xffff;   // no lane has that many slots
+    static constexpr std::uint32_t never = 0xffff;  // no lane has that many slots
 
     static remote_word of(std::uint32_t first, std::uint32_t count, std::uint32_t threshold, bool queued) {
         return {first | std::uint64_t{count} << 16 | std::uint64_t{threshold} << 32 | (queued ? queued_bit : 0)};
@@ -33,13 +33,13 @@ struct remote_word {
         return reinterpret_cast<slot*>(ground::address_of(lane) + (first() - 1) * base::alignment);
     }
     static std::uint32_t number_of(const slot* s) {
-        return static_cast<std::uint32_t>((reinterpret_cast<std::uintptr_t>(s) & (base::slice_bytes - 1)) / base::alignment) + 1;
+        return static_cast<std::uint32_t>((reinterpret_cast<std::uintptr_t>(s) & (base::slice_bytes - 1)) /
+                                          base::alignment) +
+               1;
     }
 };
 
-inline remote_word remote_of(const slice_record* lane) {
-    return {lane->shared.remote.load(std::memory_order_relaxed)};
-}
+inline remote_word remote_of(const slice_record* lane) { return {lane->shared.remote.load(std::memory_order_relaxed)}; }
 
 // Replaces the word by what `change` makes of it; returns what it was. Acquire: the links of the list that is taken
 // were written by the threads that pushed (release in hand_over).

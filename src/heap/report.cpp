@@ -1,9 +1,10 @@
 // One line on stderr about a bad free or a damaged list, then what LANES_ON_ERROR asks for.
-#include "stats/stats_page.hpp"
-#include "heap/heap.hpp"
 #include "heap/report.hpp"
+
+#include "heap/heap.hpp"
 #include "os/line.hpp"
 #include "os/os.hpp"
+#include "stats/stats_page.hpp"
 
 namespace lanes::heap {
 
@@ -13,11 +14,16 @@ namespace {
 
 const char* name_of(error e) {
     switch (e) {
-        case error::double_free: return "double free";
-        case error::invalid_free: return "invalid free";
-        case error::foreign_free: return "invalid free";
-        case error::damaged_link: return "damaged free list, write after free at or before the slot";
-        case error::size_mismatch: return "size mismatch in delete";
+        case error::double_free:
+            return "double free";
+        case error::invalid_free:
+            return "invalid free";
+        case error::foreign_free:
+            return "invalid free";
+        case error::damaged_link:
+            return "damaged free list, write after free at or before the slot";
+        case error::size_mismatch:
+            return "size mismatch in delete";
     }
     return "error";
 }
@@ -38,13 +44,19 @@ void describe(os::line& line, error e, const void* block, const slice_record* r,
             break;
         }
         case slice_kind::bump_lane:
-        case slice_kind::bump_tail: line.text("bump lane, no live object starts here"); break;
+        case slice_kind::bump_tail:
+            line.text("bump lane, no live object starts here");
+            break;
         case slice_kind::block_lane:
         case slice_kind::block_tail:
             line.text("block lane ").pointer(ground::address_of(r->first)).text(", no live block starts here");
             break;
-        case slice_kind::blob: line.text("inside the blob at ").pointer(ground::address_of(r)); break;
-        case slice_kind::none: line.text("no live block here: freed before, or never allocated"); break;
+        case slice_kind::blob:
+            line.text("inside the blob at ").pointer(ground::address_of(r));
+            break;
+        case slice_kind::none:
+            line.text("no live block here: freed before, or never allocated");
+            break;
     }
     if (claimed_bytes > 0) line.text(", deleted as ").number(claimed_bytes).text(" bytes");
 }

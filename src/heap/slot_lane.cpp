@@ -9,9 +9,9 @@
 namespace lanes::heap {
 namespace {
 
-constexpr unsigned candidates = 4;   // lanes looked at to find the fullest
+constexpr unsigned candidates = 4;  // lanes looked at to find the fullest
 constexpr unsigned lanes_of_hot_class = 2;
-constexpr std::uint32_t looks_least = 64;   // frees between two looks at an active lane
+constexpr std::uint32_t looks_least = 64;  // frees between two looks at an active lane
 
 slot* const empty_bin = reinterpret_cast<slot*>(end_bit);
 
@@ -54,14 +54,15 @@ void count_active_out(slice_record* lane, std::uint32_t out) {
     lane->lane.used = static_cast<std::uint16_t>(out);
 }
 
-// Allocations from the active lane are not counted, so when so many slots are out, it cannot be empty before as many frees.
+// Allocations from the active lane are not counted, so when so many slots are out, it cannot be empty before as many
+// frees.
 void expect_empty(slice_record* lane, std::uint32_t out) {
     lane->shared.looks = 0;
     arm(lane, out > looks_least ? out : looks_least);
 }
 
-// As many slots of the active lane have been freed as were out: counts its list. Released when it is empty, but for a lane
-// of which only a page was ever used. When it is not, looked at again, ever less often.
+// As many slots of the active lane have been freed as were out: counts its list. Released when it is empty, but for a
+// lane of which only a page was ever used. When it is not, looked at again, ever less often.
 void look_at_active(thread_heap* heap, slice_record* lane) {
     unsigned c = lane->size_class;
     settle(lane);
@@ -75,7 +76,7 @@ void look_at_active(thread_heap* heap, slice_record* lane) {
         heap->active[c] = 0;
         heap->bins[c] = empty_bin;
         lane->lane.head = &lane->lane.free;
-        count_active_out(lane, waiting.count());   // who is in the remote list counts as out until it is collected
+        count_active_out(lane, waiting.count());  // who is in the remote list counts as out until it is collected
         lane->state = lane_state::full;
         release_own(heap, lane);
         return;
@@ -95,9 +96,8 @@ void activate(thread_heap* heap, unsigned c, slice_record* lane) {
         count_freed(lane, taken.count());
         lane->lane.used = static_cast<std::uint16_t>(lane->lane.used - taken.count());
     } else {
-        update_remote(lane, [](remote_word w) {
-            return remote_word::of(w.first(), w.count(), remote_word::never, w.queued());
-        });
+        update_remote(
+            lane, [](remote_word w) { return remote_word::of(w.first(), w.count(), remote_word::never, w.queued()); });
     }
     heap->bins[c] = list;
     lane->lane.head = &heap->bins[c];
@@ -106,7 +106,9 @@ void activate(thread_heap* heap, unsigned c, slice_record* lane) {
     expect_empty(lane, lane->lane.used);
 }
 
-bool has_uncarved(const slice_record* lane) { return lane->lane.carved < lane->lane.capacity || lane->lane.purged != 0; }
+bool has_uncarved(const slice_record* lane) {
+    return lane->lane.carved < lane->lane.capacity || lane->lane.purged != 0;
+}
 
 // The bin is empty: its lane stands back until slots of it are free again.
 void deactivate(thread_heap* heap, unsigned c) {
@@ -126,8 +128,8 @@ std::uint32_t used_now(const slice_record* lane) {
     return lane->lane.used - (lane->lane.armed - lane->lane.countdown) - remote_of(lane).count();
 }
 
-// The fullest of the first few available lanes, so that emptiness concentrates in the others; one with free slots before
-// one that would have to be carved.
+// The fullest of the first few available lanes, so that emptiness concentrates in the others; one with free slots
+// before one that would have to be carved.
 slice_record* pick(thread_heap* heap, unsigned c) {
     slice_record* best = nullptr;
     std::uint32_t best_used = 0;
@@ -177,14 +179,15 @@ void carve(thread_heap* heap, unsigned c, slice_record* lane) {
         std::uint32_t until = ((from * bytes / ahead + 1) * ahead + bytes - 1) / bytes;
         if (until > lane->lane.capacity) until = lane->lane.capacity;
         list = link_slots(lane, from, until);
-        // Atomic: threads that free slots of this lane look at it meanwhile. Either value serves for slots that are out.
+        // Atomic: threads that free slots of this lane look at it meanwhile. Either value serves for slots that are
+        // out.
         __atomic_store_n(&lane->lane.carved, static_cast<std::uint16_t>(until), __ATOMIC_RELAXED);
         if (!is_mid_slot_class(c)) lane->lane.bound = until * base::bound_step_of(bytes);
         ground::touch(lane, (until * bytes + page_share - 1) / page_share);
     }
     heap->bins[c] = list;
     settle(lane);
-    expect_empty(lane, out);   // the bin was empty, so they all are
+    expect_empty(lane, out);  // the bin was empty, so they all are
 }
 
 slice_record* open(thread_heap* heap, unsigned c) {
@@ -235,7 +238,7 @@ slot* pop(thread_heap* heap, unsigned c) {
 bool refill(thread_heap* heap, unsigned c) {
     drain_pending(heap);
     take_part_in_trim(heap);
-    if (!is_end(heap->bins[c])) return true;   // it took what others had given back to the active lane
+    if (!is_end(heap->bins[c])) return true;  // it took what others had given back to the active lane
     if (heap->active[c] != 0 && collect_active(heap, c, wake_of(ground::record_of(heap->active[c])))) return true;
 
     // Lanes that have been touched before lanes that have not.
@@ -245,7 +248,7 @@ bool refill(thread_heap* heap, unsigned c) {
         if (ready || heap->active[c] == 0 || !has_uncarved(ground::record_of(heap->active[c]))) {
             unlink(heap->available[c], lane);
             if (heap->active[c] != 0) {
-                lane->state = lane_state::active;   // so that deactivating the other cannot release or move this one
+                lane->state = lane_state::active;  // so that deactivating the other cannot release or move this one
                 deactivate(heap, c);
                 lane->state = lane_state::available;
             }
@@ -278,15 +281,16 @@ void countdown_over(slice_record* lane) {
 
 void look_at_queued(slice_record* lane) {
     if (lane->state == lane_state::active) {
-        update_remote(lane, [](remote_word w) { return remote_word::of(w.first(), w.count(), remote_word::never, false); });
+        update_remote(lane,
+                      [](remote_word w) { return remote_word::of(w.first(), w.count(), remote_word::never, false); });
         return;
     }
     look_at(lane->owner.load(std::memory_order_relaxed), lane, seen::out_of_pending);
 }
 
 [[gnu::no_sanitize("thread")]] std::uint32_t live_slots(const slice_record* lane) {
-    // Read while the owner may be changing it: every value is whole, their sum may be off by what moved meanwhile. Nothing
-    // is called that reads the record or a slot, so that ThreadSanitizer does not see it.
+    // Read while the owner may be changing it: every value is whole, their sum may be off by what moved meanwhile.
+    // Nothing is called that reads the record or a slot, so that ThreadSanitizer does not see it.
     const std::uint32_t capacity = lane->lane.capacity, carved = lane->lane.carved;
     const std::uint32_t remote = remote_word{lane->shared.remote.load(std::memory_order_relaxed)}.count();
     std::uint32_t live;
@@ -300,7 +304,8 @@ void look_at_queued(slice_record* lane) {
         for (; !is_end(s) && same_lane(s, end) && listed <= capacity; ++listed) {
             s = reinterpret_cast<const slot*>(*const_cast<const volatile std::uint64_t*>(&s->link) ^ link_key);
         }
-        live = carved - slots_touching(lane->lane.purged, carved, base::class_bytes[lane->size_class]) - listed - remote;
+        live =
+            carved - slots_touching(lane->lane.purged, carved, base::class_bytes[lane->size_class]) - listed - remote;
     } else {
         live = lane->lane.used - (lane->lane.armed - lane->lane.countdown) - remote;
     }

@@ -5,7 +5,8 @@
 
 namespace lanes::heap {
 
-// Makes the bin of a class non-empty: collects, takes up another lane, carves, adopts or opens one. False without memory.
+// Makes the bin of a class non-empty: collects, takes up another lane, carves, adopts or opens one. False without
+// memory.
 bool refill(thread_heap*, unsigned size_class);
 
 // Takes the first slot off a bin that is not empty.

@@ -48,15 +48,20 @@ namespace {
                 totals.live_slot_bytes += std::size_t{live} * base::class_bytes[c];
                 break;
             }
-            case slice_kind::bump_lane: survey_bump_lane(r, totals); break;
-            case slice_kind::block_lane: survey_block_lane(r, totals); break;
+            case slice_kind::bump_lane:
+                survey_bump_lane(r, totals);
+                break;
+            case slice_kind::block_lane:
+                survey_block_lane(r, totals);
+                break;
             case slice_kind::blob:
                 ++totals.blobs;
                 totals.blob_bytes += r->blob.bytes;
                 break;
             case slice_kind::bump_tail:
             case slice_kind::block_tail:
-            case slice_kind::none: break;
+            case slice_kind::none:
+                break;
         }
     }
     for_each_heap([&](const thread_heap* heap) { take_out_cached(heap, totals); });

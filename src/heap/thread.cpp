@@ -3,13 +3,13 @@
 
 #include <pthread.h>
 
-#include "stats/stats_page.hpp"
 #include "heap/locks.hpp"
 #include "heap/remote.hpp"
 #include "heap/report.hpp"
 #include "heap/slot_lane.hpp"
 #include "heap/thread_cache.hpp"
 #include "os/os.hpp"
+#include "stats/stats_page.hpp"
 
 namespace lanes::heap {
 
@@ -39,15 +39,15 @@ enum class key_state : std::uint8_t { none, being_made, made };
 constinit std::atomic<key_state> end_key_state{key_state::none};
 constinit pthread_key_t end_key = 0;
 constinit std::atomic<bool> fork_handlers{false};
-constinit settings chosen{};        // under start_lock
+constinit settings chosen{};  // under start_lock
 constinit bool settings_read = false;
 thread_local constinit bool end_registered = false;
 
-alignas(64) constinit thread_heap first_heap{};   // of the thread that starts; saves it a system call
+alignas(64) constinit thread_heap first_heap{};  // of the thread that starts; saves it a system call
 alignas(64) constinit thread_heap late_heap{};
 constinit bool first_heap_taken = false;
 constinit thread_heap* free_heaps = nullptr;
-constinit std::atomic<std::uint64_t> live_heaps{0};   // also read without heaps_lock
+constinit std::atomic<std::uint64_t> live_heaps{0};  // also read without heaps_lock
 
 // The same random words make the C library's stack and pointer guards: a link that leaks must say nothing about those.
 // The finalizer of SplitMix64 (Steele, Lea, Flood, 2014).
@@ -117,8 +117,8 @@ constinit thread_local thread_heap* current = const_cast<thread_heap*>(&no_heap)
 
 bool disabled() { return process.load(std::memory_order_acquire) == progress::disabled; }
 
-// While another thread is still in here, a third one could start the heap and a fourth one fork. So it is done before there
-// are threads, unless the library is loaded later.
+// While another thread is still in here, a third one could start the heap and a fourth one fork. So it is done before
+// there are threads, unless the library is loaded later.
 [[gnu::constructor]] static void register_fork_handlers() {
     if (fork_handlers.exchange(true, std::memory_order_relaxed)) return;
     pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
@@ -141,7 +141,7 @@ bool start() {
             }
             on_error = chosen.on_error;
         }
-        if (!ground::start(chosen.ground)) return false;   // no address space now; the next call tries again
+        if (!ground::start(chosen.ground)) return false;  // no address space now; the next call tries again
         std::uint64_t random[2];
         os::random_bytes(random);
         link_key = mixed(random[0] ^ mixed(random[1]));

@@ -20,8 +20,8 @@ extern constinit thread_heap* all_heaps;
 // Threads with a heap, at least one.
 std::size_t threads_now();
 
-// Sees to it that the thread's heap is taken back at its end. May allocate, and then comes back here; called on slow paths
-// until it has worked.
+// Sees to it that the thread's heap is taken back at its end. May allocate, and then comes back here; called on slow
+// paths until it has worked.
 void register_thread();
 
 // The process has exactly one heap for threads that allocate after their end (in destructors of thread-specific data

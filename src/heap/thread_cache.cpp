@@ -37,7 +37,9 @@ void shrink(thread_cache* cache, unsigned c, unsigned keep) {
 
 std::uint32_t limit_now() {
     std::size_t share = ground::used_bytes() / 8 / threads_now();
-    return share < cached_bytes_least ? cached_bytes_least : share > cached_bytes_most ? cached_bytes_most : static_cast<std::uint32_t>(share);
+    return share < cached_bytes_least  ? cached_bytes_least
+           : share > cached_bytes_most ? cached_bytes_most
+                                       : static_cast<std::uint32_t>(share);
 }
 
 // Makes a cache for the thread, or room in it; null when the thread can have none.
@@ -64,8 +66,9 @@ std::uint32_t limit_now() {
 // False when this thread can have no cache.
 [[gnu::always_inline]] inline bool put_cached(slot* s, unsigned c) {
     thread_cache* cache = current->cache;
-    if (__builtin_expect(cache == nullptr || cache->count[c] == cache_most[c] ||
-                             cache->bytes + cache_class_bytes[c] > cache->limit, 0)) {
+    if (__builtin_expect(
+            cache == nullptr || cache->count[c] == cache_most[c] || cache->bytes + cache_class_bytes[c] > cache->limit,
+            0)) {
         cache = make_room(c);
         if (cache == nullptr) return false;
     }

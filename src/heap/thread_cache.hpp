@@ -1,9 +1,10 @@
 // The thread cache: blocks of 1 KiB to 256 KiB that a thread has freed and will soon want again, by size class.
 //
-// A lane of such sizes has few slots, so without a cache every few calls would take a lane out of service or bring one back;
-// and a block lane is shared, so every call would take a lock. A cached block is in nobody's free list: to its lane it is
-// live. It may come from any thread's lane. It carries a free slot's mark, so that freeing it again, or writing to it, is
-// found. The cache is bounded in blocks a class and in bytes, and goes back when the thread ends or the process trims.
+// A lane of such sizes has few slots, so without a cache every few calls would take a lane out of service or bring one
+// back; and a block lane is shared, so every call would take a lock. A cached block is in nobody's free list: to its
+// lane it is live. It may come from any thread's lane. It carries a free slot's mark, so that freeing it again, or
+// writing to it, is found. The cache is bounded in blocks a class and in bytes, and goes back when the thread ends or
+// the process trims.
 //
 // After the per-thread caches of TCMalloc (Ghemawat, Menage).
 #pragma once
@@ -25,9 +26,9 @@ inline constexpr std::uint32_t cached_bytes_least = 1024 * 1024;
 inline constexpr std::uint32_t cached_bytes_most = 4 * 1024 * 1024;
 
 struct thread_cache {
-    std::uint32_t bytes;                    // of all blocks in it
-    std::uint32_t limit;                    // of bytes, as of when it was last reached
-    std::uint8_t count[cache_classes];      // read by other threads in a survey
+    std::uint32_t bytes;                // of all blocks in it
+    std::uint32_t limit;                // of bytes, as of when it was last reached
+    std::uint8_t count[cache_classes];  // read by other threads in a survey
     slot* blocks[cache_classes][cache_depth];
 };
 static_assert(sizeof(thread_cache) <= ground::heap_bytes);

@@ -1,13 +1,13 @@
 // lane: lanes and highways, and what is built on them, behind the public headers in include/lanes.
 //
-// Owns: the state of every lane and highway, and the storages under them. May call: os. Knows nothing of the heap:
-// memory comes from operator new and from the system, so that the library works in a program with any malloc.
+// Owns: the state of every lane and highway. May call: storage, os. Knows nothing of the heap: memory comes from
+// operator new and from the storages, so that the library works in a program with any malloc.
 //
 // From below upwards, each file calling only what is below it:
-//     storages             heap, mapping, file, memfd
 //     one lane             owned_core (one thread allocates), shared_core (threads and processes; its word in
-//     lane_word.hpp) many lanes           owned_highway_core (spans, scopes), highway_core (limits, growth, lanes by
-//     index) on top of them       lane objects, streams, memory resources
+//     lane_word.hpp)
+//     many lanes           owned_highway_core (spans, scopes), highway_core (limits, growth, lanes by index)
+//     on top of them       lane objects, streams, memory resources
 //
 // Locks, in the order in which they may be taken; all are taken around a fork. Allocating and releasing takes none.
 //     1  highway_list::mutex        which highways there are

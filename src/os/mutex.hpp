@@ -12,8 +12,8 @@ namespace lanes::os {
 // The order in which locks may nest. Fork takes them all in this order.
 enum class lock_rank : std::uint8_t { start = 1, late_heap, heaps, abandoned, blocks, ground, report };
 
-// The calling thread holds every lock, because it is inside fork: its own calls pass through them all until that is over.
-// (Fork handlers that were registered before ours run while ours have taken the locks, and may allocate.)
+// The calling thread holds every lock, because it is inside fork: its own calls pass through them all until that is
+// over. (Fork handlers that were registered before ours run while ours have taken the locks, and may allocate.)
 [[gnu::visibility("hidden")]] inline constinit thread_local bool holds_every_lock = false;
 
 class mutex {
@@ -40,13 +40,13 @@ class mutex {
 
     // In the child of a fork, where no other thread exists: whatever state was copied, the lock is free.
     void reset() {
-        pop_rank();   // the thread that forked held it
+        pop_rank();  // the thread that forked held it
         state_.store(free, std::memory_order_relaxed);
     }
 
   private:
     static constexpr std::uint32_t free = 0, held = 1, awaited = 2;
-    static constexpr int spins = 64;   // guess: critical sections are some tens of nanoseconds
+    static constexpr int spins = 64;  // guess: critical sections are some tens of nanoseconds
 
     void lock_contended() {
         for (int i = 0; i < spins; ++i) {
@@ -73,7 +73,7 @@ class mutex {
     void push_rank() const {}
     void pop_rank() const {}
 #else
-    static inline thread_local std::uint32_t held_ranks = 0;   // bit r: a lock of rank r is held by this thread
+    static inline thread_local std::uint32_t held_ranks = 0;  // bit r: a lock of rank r is held by this thread
     std::uint32_t bit() const { return 1u << static_cast<unsigned>(rank_); }
     void check_rank() const { assert(held_ranks < bit() && "a lock of the same or a higher rank is held"); }
     void push_rank() const { held_ranks |= bit(); }

@@ -89,13 +89,13 @@ bool advise_huge(void* at, std::size_t bytes, bool huge) {
 }
 
 bool renew(void* at, std::size_t bytes) {
-    return !failed(call(SYS_mmap, address(at), static_cast<long>(bytes), PROT_READ | PROT_WRITE,
-                        anonymous | MAP_FIXED, -1, 0));
+    return !failed(
+        call(SYS_mmap, address(at), static_cast<long>(bytes), PROT_READ | PROT_WRITE, anonymous | MAP_FIXED, -1, 0));
 }
 
 bool move_pages(void* from, void* to, std::size_t bytes) {
-    // A fixed target is unmapped before the kernel finds out that it cannot move the source. So first to where it likes:
-    // that fails without harm, and what comes of it is one mapping, which goes anywhere.
+    // A fixed target is unmapped before the kernel finds out that it cannot move the source. So first to where it
+    // likes: that fails without harm, and what comes of it is one mapping, which goes anywhere.
     auto n = static_cast<long>(bytes);
     long between = call(SYS_mremap, address(from), n, n, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0);
     if (failed(between)) return false;
@@ -115,8 +115,10 @@ void* map_shared_file(const char* path, std::size_t offset, std::size_t bytes) {
     long end = call(SYS_lseek, fd, 0, SEEK_END);
     void* at = nullptr;
     bool there = !failed(end) && static_cast<std::size_t>(end) >= offset + bytes;
-    // And on a full file system, too: its blocks are taken now. (Where that is not supported, they are taken at the touch.)
-    if (there && call(SYS_fallocate, fd, 0, static_cast<long>(offset), static_cast<long>(bytes)) == -ENOSPC) there = false;
+    // And on a full file system, too: its blocks are taken now. (Where that is not supported, they are taken at the
+    // touch.)
+    if (there && call(SYS_fallocate, fd, 0, static_cast<long>(offset), static_cast<long>(bytes)) == -ENOSPC)
+        there = false;
     if (there) {
         at = pointer(call(SYS_mmap, 0, static_cast<long>(bytes), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
                           static_cast<long>(offset)));
@@ -127,7 +129,8 @@ void* map_shared_file(const char* path, std::size_t offset, std::size_t bytes) {
 
 bool read_memory(const void* from, void* to, std::size_t bytes) {
     iovec local{to, bytes}, remote{const_cast<void*>(from), bytes};
-    return call(SYS_process_vm_readv, call(SYS_getpid), address(&local), 1, address(&remote), 1) == static_cast<long>(bytes);
+    return call(SYS_process_vm_readv, call(SYS_getpid), address(&local), 1, address(&remote), 1) ==
+           static_cast<long>(bytes);
 }
 
 void wait_on(const std::uint32_t* word, std::uint32_t expected) {
@@ -153,7 +156,7 @@ std::uint32_t thread_id() { return static_cast<std::uint32_t>(call(SYS_gettid));
 
 std::uint64_t wall_clock_ns() {
     timespec t{};
-    call(SYS_clock_gettime, CLOCK_REALTIME, address(&t));   // not through libc: a program may wrap its clock
+    call(SYS_clock_gettime, CLOCK_REALTIME, address(&t));  // not through libc: a program may wrap its clock
     return static_cast<std::uint64_t>(t.tv_sec) * 1'000'000'000u + static_cast<std::uint64_t>(t.tv_nsec);
 }
 

@@ -64,8 +64,8 @@ std::uint32_t process_id();
 std::uint32_t thread_id();
 std::uint64_t wall_clock_ns();
 
-// A counter of time without a system call or a library call: two to five thousand million a second on x86-64, some tens of
-// millions or more on AArch64. Not the same on every processor; good for "about a second ago".
+// A counter of time without a system call or a library call: two to five thousand million a second on x86-64, some tens
+// of millions or more on AArch64. Not the same on every processor; good for "about a second ago".
 inline std::uint64_t ticks() {
 #if defined(__x86_64__)
     return __builtin_ia32_rdtsc();

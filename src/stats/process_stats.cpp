@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t path_most = 256;
 constinit char shared_path[path_most]{};
-constinit process_stats spare{};   // for a child that gets no slot of its own
+constinit process_stats spare{};  // for a child that gets no slot of its own
 
 void name_process(process_stats* s) {
     auto path = reinterpret_cast<const char*>(getauxval(AT_EXECFN));
@@ -46,7 +46,8 @@ process_stats* claim_slot() {
         if (number < header->slots) {
             std::size_t at = (std::size_t{number} + 1) * stats_slot_bytes;
             std::size_t from = at / step * step;
-            if (auto mapped = static_cast<char*>(os::map_shared_file(shared_path, from, at - from + stats_slot_bytes))) {
+            if (auto mapped =
+                    static_cast<char*>(os::map_shared_file(shared_path, from, at - from + stats_slot_bytes))) {
                 slot = reinterpret_cast<process_stats*>(mapped + (at - from));
             }
         }
@@ -76,13 +77,13 @@ void begin_stats(const char* path) {
     if (path != nullptr) {
         std::size_t n = 0;
         for (; n + 1 < path_most && path[n] != 0; ++n) shared_path[n] = path[n];
-        if (path[n] != 0) n = 0;   // too long to be one that `lanes run` made
+        if (path[n] != 0) n = 0;  // too long to be one that `lanes run` made
         shared_path[n] = 0;
     }
     if (process_stats* slot = claim_slot()) {
         carry_over(page, slot);
         page = slot;
-        identify(slot);   // whoever reads private counters knows the number, and these cost system calls
+        identify(slot);  // whoever reads private counters knows the number, and these cost system calls
     }
     name_process(page);
 }
@@ -103,7 +104,12 @@ void begin_stats_in_child() {
 void print_summary() {
     const process_stats& s = *page;
     os::line line;
-    line.text("lanes: ").text(s.program).text(" (").number(os::process_id()).text("): peak ").number(value(s.peak_bytes) >> 10);
+    line.text("lanes: ")
+        .text(s.program)
+        .text(" (")
+        .number(os::process_id())
+        .text("): peak ")
+        .number(value(s.peak_bytes) >> 10);
     line.text(" KiB, lanes ").number((value(s.slot_lane_bytes) + value(s.block_lane_bytes)) >> 10);
     line.text(" KiB, blobs ").number(value(s.blob_bytes) >> 10).text(" KiB, free and dirty ");
     line.number(value(s.dirty_bytes) >> 10).text(" KiB\nlanes: slots freed ").number(value(s.slots_freed));

@@ -4,11 +4,11 @@
 #include <memory>
 #include <string>
 
-#include "storage/sizes.hpp"
-#include "storage/system_errors.hpp"
 #include "lanes/storage.hpp"
 #include "os/files.hpp"
 #include "os/os.hpp"
+#include "storage/sizes.hpp"
+#include "storage/system_errors.hpp"
 
 namespace lanes {
 namespace {

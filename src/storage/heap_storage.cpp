@@ -3,8 +3,8 @@
 #include <memory>
 #include <new>
 
-#include "storage/sizes.hpp"
 #include "lanes/storage.hpp"
+#include "storage/sizes.hpp"
 
 namespace lanes {
 

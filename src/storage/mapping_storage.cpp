@@ -2,11 +2,11 @@
 #include <algorithm>
 #include <memory>
 
-#include "storage/sizes.hpp"
-#include "storage/system_errors.hpp"
 #include "lanes/storage.hpp"
 #include "os/files.hpp"
 #include "os/os.hpp"
+#include "storage/sizes.hpp"
+#include "storage/system_errors.hpp"
 
 namespace lanes {
 namespace {

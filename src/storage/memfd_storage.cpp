@@ -1,10 +1,10 @@
 // Storage in memory behind a file descriptor, which processes share.
 #include <memory>
 
-#include "storage/sizes.hpp"
-#include "storage/system_errors.hpp"
 #include "lanes/storage.hpp"
 #include "os/files.hpp"
+#include "storage/sizes.hpp"
+#include "storage/system_errors.hpp"
 
 namespace lanes {
 namespace {

@@ -14,14 +14,15 @@ bool aligned_to(const void* block, std::size_t alignment) {
 
 constexpr std::size_t round_up(std::size_t n, std::size_t unit) { return (n + unit - 1) / unit * unit; }
 
-// Eight classes a doubling waste at most an eighth, blocks above 8 KiB may be cut to whole pages instead; 16 bytes are the
-// smallest step. Aligned to more than 16 bytes, what is larger than 8 KiB may be the 16 KiB that a quarter of a slice is:
-// whole pages begin above that.
+// Eight classes a doubling waste at most an eighth, blocks above 8 KiB may be cut to whole pages instead; 16 bytes are
+// the smallest step. Aligned to more than 16 bytes, what is larger than 8 KiB may be the 16 KiB that a quarter of a
+// slice is: whole pages begin above that.
 constexpr std::size_t most_usable(std::size_t alignment, std::size_t size) {
     std::size_t unit = alignment < 16 ? 16 : alignment;
     std::size_t exact = round_up(size == 0 ? 1 : size, unit);
     // Between 8 and 16 KiB a slice is cut into 7, 6, 5 or 4 slots.
-    std::size_t by_eighths = exact + exact / (exact > 8192 && exact <= 16384 ? 4 : 8) + 16, by_pages = round_up(exact, 4096);
+    std::size_t by_eighths = exact + exact / (exact > 8192 && exact <= 16384 ? 4 : 8) + 16,
+                by_pages = round_up(exact, 4096);
     if (exact > 8192 && exact <= 16384 && unit > 16) return 16384;
     return exact > 8192 && by_pages > by_eighths ? by_pages : by_eighths;
 }
@@ -62,7 +63,8 @@ PROMISE(F22_blocks_of_all_alignments_live_side_by_side) {
         sizes[i] = malloc_usable_size(blocks[i]);
         fill(blocks[i], sizes[i], i);
     }
-    for (std::size_t i = 0; i < count; ++i) CHECK_WITH(intact(blocks[i], sizes[i], i), "block %zu of %zu bytes", i, sizes[i]);
+    for (std::size_t i = 0; i < count; ++i)
+        CHECK_WITH(intact(blocks[i], sizes[i], i), "block %zu of %zu bytes", i, sizes[i]);
     for (std::size_t i = 0; i < count; ++i) free(blocks[i * 2477 % count]);
 }
 
@@ -72,7 +74,8 @@ PROMISE_OF_LANES(F22_an_aligned_block_wastes_at_most_an_eighth_or_a_page) {
             void* block = nullptr;
             REQUIRE(posix_memalign(&block, alignment, size) == 0);
             std::size_t usable = malloc_usable_size(block);
-            CHECK_WITH(usable <= most_usable(alignment, size), "alignment %zu size %zu usable %zu", alignment, size, usable);
+            CHECK_WITH(usable <= most_usable(alignment, size), "alignment %zu size %zu usable %zu", alignment, size,
+                       usable);
             free(block);
         });
     }
@@ -89,9 +92,11 @@ PROMISE_OF_LANES(F22_a_plain_block_wastes_at_most_an_eighth_or_a_page) {
 }
 
 PROMISE_OF_LANES(F22_a_page_aligned_byte_costs_a_page_and_a_line_aligned_line_a_line) {
-    struct { std::size_t alignment, size, cost; } const exact[] = {
-        {4096, 1, 4096}, {4096, 4096, 4096}, {4096, 4097, 8192}, {64, 64, 64}, {64, 1, 64}, {128, 128, 128}, {256, 256, 256},
-        {512, 512, 512}, {1024, 1024, 1024}, {2048, 2048, 2048}, {16, 16, 16}, {32, 32, 32}, {8192, 8192, 8192}};
+    struct {
+        std::size_t alignment, size, cost;
+    } const exact[] = {{4096, 1, 4096}, {4096, 4096, 4096}, {4096, 4097, 8192}, {64, 64, 64},       {64, 1, 64},
+                       {128, 128, 128}, {256, 256, 256},    {512, 512, 512},    {1024, 1024, 1024}, {2048, 2048, 2048},
+                       {16, 16, 16},    {32, 32, 32},       {8192, 8192, 8192}};
     for (const auto& e : exact) {
         void* block = aligned_alloc(e.alignment, e.size);
         REQUIRE(block != nullptr);
@@ -136,9 +141,10 @@ PROMISE(valloc_and_pvalloc_give_whole_pages) {
     for_each_size(1 << 20, [&](std::size_t size) {
         void* a = valloc(size);
         void* b = pvalloc(size);
-        CHECK_WITH(a != nullptr && aligned_to(a, page) && malloc_usable_size(a) >= size, "valloc(%zu) gave %p", size, a);
-        CHECK_WITH(b != nullptr && aligned_to(b, page) && malloc_usable_size(b) >= round_up(size, page), "pvalloc(%zu) gave %p",
-                   size, b);
+        CHECK_WITH(a != nullptr && aligned_to(a, page) && malloc_usable_size(a) >= size, "valloc(%zu) gave %p", size,
+                   a);
+        CHECK_WITH(b != nullptr && aligned_to(b, page) && malloc_usable_size(b) >= round_up(size, page),
+                   "pvalloc(%zu) gave %p", size, b);
         free(a);
         free(b);
     });

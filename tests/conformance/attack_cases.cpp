@@ -1,22 +1,23 @@
-// One misuse of the heap per case, done as an attacker or a bug would; the attack driver starts each and judges the end.
+// One misuse of the heap per case, done as an attacker or a bug would; the attack driver starts each and judges the
+// end.
 //
 // A case prints the pointer that it is about to misuse ("target 0x..."), does it, and goes on to allocate as a program
-// would, so that damage that is found late is found here. Exit 0: survived with everything in order. Exit 3: the heap has
-// handed out memory twice, or memory that is not its own.
+// would, so that damage that is found late is found here. Exit 0: survived with everything in order. Exit 3: the heap
+// has handed out memory twice, or memory that is not its own.
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <new>
-
 #include <dlfcn.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <unistd.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
 
 namespace {
 
@@ -39,13 +40,21 @@ void* announce(void* pointer) {
 template <typename Body>
 void in_another_thread(Body body) {
     pthread_t thread;
-    if (pthread_create(&thread, nullptr, [](void* b) -> void* { (*static_cast<Body*>(b))(); return nullptr; }, &body) != 0) _exit(9);
+    if (pthread_create(
+            &thread, nullptr,
+            [](void* b) -> void* {
+                (*static_cast<Body*>(b))();
+                return nullptr;
+            },
+            &body) != 0)
+        _exit(9);
     pthread_join(thread, nullptr);
 }
 
 // Allocates blocks of one size until every free one has been consumed; two that overlap end the process.
 void consume(std::size_t size, std::size_t count) {
-    auto** blocks = static_cast<char**>(mmap(nullptr, count * sizeof(char*), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    auto** blocks = static_cast<char**>(
+        mmap(nullptr, count * sizeof(char*), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     for (std::size_t i = 0; i < count; ++i) {
         blocks[i] = chars(take(size));
         if (blocks[i] == nullptr) _exit(9);
@@ -58,7 +67,9 @@ void consume(std::size_t size, std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) give(blocks[i]);
 }
 
-std::size_t how_many(std::size_t size) { return size <= 1024 ? 20000 : size <= medium ? 4000 : size <= mid_pages ? 300 : 6; }
+std::size_t how_many(std::size_t size) {
+    return size <= 1024 ? 20000 : size <= medium ? 4000 : size <= mid_pages ? 300 : 6;
+}
 
 // --- double free ----------------------------------------------------------------------------------------------------
 
@@ -150,7 +161,8 @@ void realloc_after_free() {
     consume(size, how_many(size));
 }
 
-// --- pointers that were never given out --------------------------------------------------------------------------------
+// --- pointers that were never given out
+// --------------------------------------------------------------------------------
 
 void free_of_the_stack() {
     alignas(64) char block[256] = {};
@@ -226,7 +238,8 @@ void free_of_a_slot_never_given_out() {
     consume(size, how_many(size));
 }
 
-// --- sizes that do not match -------------------------------------------------------------------------------------------
+// --- sizes that do not match
+// -------------------------------------------------------------------------------------------
 
 template <std::size_t size, std::size_t said>
 void sized_delete_with_another_size() {
@@ -243,10 +256,11 @@ void free_sized_with_another_size() {
     consume(100, 1000);
 }
 
-// --- writes after free ---------------------------------------------------------------------------------------------------
+// --- writes after free
+// ---------------------------------------------------------------------------------------------------
 
-// Lanes with holes: of 3000 blocks every third stays live, so that no lane starts afresh and forgets the damage, and every
-// lane has so much room that it is used again.
+// Lanes with holes: of 3000 blocks every third stays live, so that no lane starts afresh and forgets the damage, and
+// every lane has so much room that it is used again.
 template <std::size_t size>
 struct holes {
     static constexpr std::size_t count = 3000;
@@ -292,7 +306,7 @@ void first_8_bytes_written_after_free() {
 template <std::size_t size>
 void lowest_byte_written_after_free() {
     static holes<size> h;
-    announce(nullptr);    // a link that is bent inside its lane is found a slot later: any pointer will do
+    announce(nullptr);  // a link that is bent inside its lane is found a slot later: any pointer will do
     h.blocks[1000][0] = static_cast<char>(h.blocks[1000][0] + 1);
     consume(size, how_many(size));
 }
@@ -300,7 +314,7 @@ void lowest_byte_written_after_free() {
 template <std::size_t size>
 void one_bit_flipped_after_free() {
     static holes<size> h;
-    announce(nullptr);    // a link that is bent inside its lane is found a slot later: any pointer will do
+    announce(nullptr);  // a link that is bent inside its lane is found a slot later: any pointer will do
     // Of the bits that say which lane it is: one of the others may lead to another slot of the same lane, which only a
     // check of the whole word could tell, at a cost on every call that is not paid (docs/decisions.md).
     h.blocks[1000][2] = static_cast<char>(h.blocks[1000][2] ^ 4);
@@ -325,7 +339,7 @@ void overflow_into_a_free_neighbour() {
 // What was freed last lies in the thread's cache and is the next to be handed out.
 template <std::size_t size, unsigned char value>
 void first_8_bytes_of_a_cached_block_written_after_free() {
-    give(take(small));   // the thread has a heap, and so a cache
+    give(take(small));  // the thread has a heap, and so a cache
     void* p = announce(take(size));
     give(p);
     memset(p, value, 8);
@@ -337,9 +351,13 @@ struct attack {
     void (*run)();
 };
 
-#define OF_SIZES(name) {#name " small", name<small>}, {#name " 1000", name<1000>}, {#name " medium", name<medium>}, \
-                       {#name " mid", name<mid>}, {#name " pages", name<mid_pages>}, {#name " large", name<large>}
-#define OF_SLOTS(name) {#name " 16", name<16>}, {#name " small", name<small>}, {#name " 1000", name<1000>}
+#define OF_SIZES(name)                                                                           \
+    {#name " small", name<small>}, {#name " 1000", name<1000>}, {#name " medium", name<medium>}, \
+        {#name " mid", name<mid>}, {#name " pages", name<mid_pages>}, {                          \
+#name " large", name < large>                                                            \
+    }
+#define OF_SLOTS(name) \
+    {#name " 16", name<16>}, {#name " small", name<small>}, { #name " 1000", name < 1000> }
 
 constexpr attack attacks[] = {
     OF_SIZES(double_free_at_once),
@@ -395,10 +413,14 @@ constexpr attack attacks[] = {
     {"first_8_bytes_written_after_free small/0", first_8_bytes_written_after_free<small, 0>},
     {"first_8_bytes_written_after_free small/FF", first_8_bytes_written_after_free<small, 0xFF>},
     {"first_8_bytes_written_after_free medium/41", first_8_bytes_written_after_free<medium, 0x41>},
-    {"first_8_bytes_of_a_cached_block_written_after_free medium/41", first_8_bytes_of_a_cached_block_written_after_free<medium, 0x41>},
-    {"first_8_bytes_of_a_cached_block_written_after_free medium/0", first_8_bytes_of_a_cached_block_written_after_free<medium, 0>},
-    {"first_8_bytes_of_a_cached_block_written_after_free mid/41", first_8_bytes_of_a_cached_block_written_after_free<mid, 0x41>},
-    {"first_8_bytes_of_a_cached_block_written_after_free pages/0", first_8_bytes_of_a_cached_block_written_after_free<mid_pages, 0>},
+    {"first_8_bytes_of_a_cached_block_written_after_free medium/41",
+     first_8_bytes_of_a_cached_block_written_after_free<medium, 0x41>},
+    {"first_8_bytes_of_a_cached_block_written_after_free medium/0",
+     first_8_bytes_of_a_cached_block_written_after_free<medium, 0>},
+    {"first_8_bytes_of_a_cached_block_written_after_free mid/41",
+     first_8_bytes_of_a_cached_block_written_after_free<mid, 0x41>},
+    {"first_8_bytes_of_a_cached_block_written_after_free pages/0",
+     first_8_bytes_of_a_cached_block_written_after_free<mid_pages, 0>},
     OF_SLOTS(lowest_byte_written_after_free),
     OF_SLOTS(one_bit_flipped_after_free),
     OF_SLOTS(overflow_into_a_free_neighbour),

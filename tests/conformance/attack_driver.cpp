@@ -1,9 +1,9 @@
 // Runs every attack: by default it must die by SIGABRT with one line "lanes: <what> of <pointer>: ..."; with
 // LANES_ON_ERROR=warn it must survive and say the line, with ignore it must survive in silence.
 // Usage: attack_driver CASES LIBRARY [name of one attack]
-#include "spawn.hpp"
-
 #include <sstream>
+
+#include "spawn.hpp"
 
 namespace {
 
@@ -40,8 +40,10 @@ std::string target_of(const outcome& o) {
 std::string fault_in_line(const std::string& line, const std::string& target) {
     if (line.rfind("lanes: ", 0) != 0) return "the line does not begin with lanes:";
     auto of = line.find(" of 0x");
-    if (of == std::string::npos || line.find(": ", of) == std::string::npos) return "the line has not the form <what> of <pointer>: <details>";
-    if (!target.empty() && line.find(" of " + target + ":") == std::string::npos) return "the line does not name " + target;
+    if (of == std::string::npos || line.find(": ", of) == std::string::npos)
+        return "the line has not the form <what> of <pointer>: <details>";
+    if (!target.empty() && line.find(" of " + target + ":") == std::string::npos)
+        return "the line does not name " + target;
     return "";
 }
 

@@ -1,5 +1,5 @@
-// The small frame of the conformance programs: one process per promise, checks that print values, and /proc readers that
-// do not allocate.
+// The small frame of the conformance programs: one process per promise, checks that print values, and /proc readers
+// that do not allocate.
 //
 // A program is a list of promises. Started without arguments it runs itself once per promise, each in a fresh process
 // with a hang alarm; started with a name it runs that promise in this process. PROMISE holds for every good malloc,
@@ -12,15 +12,6 @@
 #define _GNU_SOURCE 1
 #endif
 
-#include <cerrno>
-#include <climits>
-#include <cstddef>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <initializer_list>
-
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -31,6 +22,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <climits>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <initializer_list>
+
 namespace conformance {
 
 inline constexpr unsigned hang_alarm_s = 240;
@@ -40,42 +40,42 @@ inline constexpr int exit_failed = 1;
 
 inline bool failed = false;
 
-#define CHECK(condition)                                                                   \
-    do {                                                                                   \
-        if (!(condition)) {                                                                \
-            ::conformance::failed = true;                                                  \
-            dprintf(2, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition);           \
-        }                                                                                  \
+#define CHECK(condition)                                                         \
+    do {                                                                         \
+        if (!(condition)) {                                                      \
+            ::conformance::failed = true;                                        \
+            dprintf(2, "%s:%d: not true: %s\n", __FILE__, __LINE__, #condition); \
+        }                                                                        \
     } while (0)
 
-#define CHECK_WITH(condition, ...)                                                         \
-    do {                                                                                   \
-        if (!(condition)) {                                                                \
-            ::conformance::failed = true;                                                  \
-            dprintf(2, "%s:%d: not true: %s; ", __FILE__, __LINE__, #condition);           \
-            dprintf(2, __VA_ARGS__);                                                       \
-            dprintf(2, "\n");                                                              \
-        }                                                                                  \
+#define CHECK_WITH(condition, ...)                                               \
+    do {                                                                         \
+        if (!(condition)) {                                                      \
+            ::conformance::failed = true;                                        \
+            dprintf(2, "%s:%d: not true: %s; ", __FILE__, __LINE__, #condition); \
+            dprintf(2, __VA_ARGS__);                                             \
+            dprintf(2, "\n");                                                    \
+        }                                                                        \
     } while (0)
 
-#define REQUIRE(condition)                                                                 \
-    do {                                                                                   \
-        if (!(condition)) {                                                                \
+#define REQUIRE(condition)                                                                         \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
             dprintf(2, "%s:%d: not true: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
-            _exit(::conformance::exit_failed);                                             \
-        }                                                                                  \
+            _exit(::conformance::exit_failed);                                                     \
+        }                                                                                          \
     } while (0)
 
 // value <= limit, both printed in either case: the margin is worth seeing.
-#define CHECK_AT_MOST(value, limit)                                                        \
-    do {                                                                                   \
-        const long long value_ = static_cast<long long>(value);                            \
-        const long long limit_ = static_cast<long long>(limit);                            \
-        dprintf(2, "    %s = %lld (at most %lld)\n", #value, value_, limit_);              \
-        if (value_ > limit_) {                                                             \
-            ::conformance::failed = true;                                                  \
-            dprintf(2, "%s:%d: too much: %s\n", __FILE__, __LINE__, #value);               \
-        }                                                                                  \
+#define CHECK_AT_MOST(value, limit)                                           \
+    do {                                                                      \
+        const long long value_ = static_cast<long long>(value);               \
+        const long long limit_ = static_cast<long long>(limit);               \
+        dprintf(2, "    %s = %lld (at most %lld)\n", #value, value_, limit_); \
+        if (value_ > limit_) {                                                \
+            ::conformance::failed = true;                                     \
+            dprintf(2, "%s:%d: too much: %s\n", __FILE__, __LINE__, #value);  \
+        }                                                                     \
     } while (0)
 
 // --- the list of promises -------------------------------------------------------------------------------------------
@@ -98,9 +98,9 @@ struct registration {
     }
 };
 
-#define CONFORMANCE_PROMISE(name, of_lanes)                                                 \
-    static void name();                                                                    \
-    static ::conformance::registration registration_of_##name(#name, of_lanes, &name);     \
+#define CONFORMANCE_PROMISE(name, of_lanes)                                            \
+    static void name();                                                                \
+    static ::conformance::registration registration_of_##name(#name, of_lanes, &name); \
     static void name()
 #define PROMISE(name) CONFORMANCE_PROMISE(name, false)
 #define PROMISE_OF_LANES(name) CONFORMANCE_PROMISE(name, true)
@@ -117,7 +117,8 @@ inline bool malloc_is_lanes() {
     return getenv("LANES_DISABLE") == nullptr && strstr(malloc_file(), "lanes_malloc") != nullptr;
 }
 
-// --- /proc, read without allocating -----------------------------------------------------------------------------------
+// --- /proc, read without allocating
+// -----------------------------------------------------------------------------------
 
 inline long kib_of(const char* file, const char* key) {
     char text[16384];
@@ -153,7 +154,8 @@ inline long minor_faults() {
     return usage.ru_minflt;
 }
 
-// --- contents and sizes -----------------------------------------------------------------------------------------------
+// --- contents and sizes
+// -----------------------------------------------------------------------------------------------
 
 struct random_source {
     std::uint64_t state;
@@ -212,7 +214,8 @@ inline bool all_zero(const void* block, std::size_t n) {
     return n == 0 || (bytes[0] == 0 && (n == 1 || memcmp(bytes, bytes + 1, n - 1) == 0));
 }
 
-// Sizes around every boundary an allocator may have: all small ones, then each eighth of each doubling and its neighbours.
+// Sizes around every boundary an allocator may have: all small ones, then each eighth of each doubling and its
+// neighbours.
 template <typename Visit>
 void for_each_size(std::size_t most, Visit visit) {
     std::size_t size = 0;
@@ -231,12 +234,18 @@ template <typename Body>
 pthread_t start_thread(Body* body) {
     pthread_t thread;
     int error = pthread_create(
-        &thread, nullptr, [](void* b) -> void* { (*static_cast<Body*>(b))(); return nullptr; }, body);
+        &thread, nullptr,
+        [](void* b) -> void* {
+            (*static_cast<Body*>(b))();
+            return nullptr;
+        },
+        body);
     REQUIRE(error == 0);
     return thread;
 }
 
-// --- running ----------------------------------------------------------------------------------------------------------
+// --- running
+// ----------------------------------------------------------------------------------------------------------
 
 inline bool run_in_fresh_process(const promise& p) {
     pid_t parent = getpid();

@@ -9,7 +9,9 @@ constexpr std::size_t kib = 1024;
 constexpr std::size_t mib = 1024 * kib;
 
 template <typename Function>
-Function find(const char* name) { return reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name)); }
+Function find(const char* name) {
+    return reinterpret_cast<Function>(dlsym(RTLD_DEFAULT, name));
+}
 
 }  // namespace
 
@@ -18,12 +20,24 @@ PROMISE(zero_sizes_give_unique_blocks_that_can_be_freed) {
     static void* blocks[count];
     for (std::size_t i = 0; i < count; ++i) {
         switch (i % 6) {
-            case 0: blocks[i] = malloc(0); break;
-            case 1: blocks[i] = calloc(0, 8); break;
-            case 2: blocks[i] = calloc(8, 0); break;
-            case 3: blocks[i] = realloc(nullptr, 0); break;
-            case 4: blocks[i] = aligned_alloc(64, 0); break;
-            case 5: REQUIRE(posix_memalign(&blocks[i], 32, 0) == 0); break;
+            case 0:
+                blocks[i] = malloc(0);
+                break;
+            case 1:
+                blocks[i] = calloc(0, 8);
+                break;
+            case 2:
+                blocks[i] = calloc(8, 0);
+                break;
+            case 3:
+                blocks[i] = realloc(nullptr, 0);
+                break;
+            case 4:
+                blocks[i] = aligned_alloc(64, 0);
+                break;
+            case 5:
+                REQUIRE(posix_memalign(&blocks[i], 32, 0) == 0);
+                break;
         }
         CHECK_WITH(blocks[i] != nullptr, "form %zu", i % 6);
         for (std::size_t k = 0; k < i; ++k) CHECK_WITH(blocks[k] != blocks[i], "forms %zu and %zu", k % 6, i % 6);
@@ -121,10 +135,11 @@ PROMISE(realloc_of_null_is_malloc_and_to_zero_frees) {
 }
 
 PROMISE(realloc_keeps_contents_through_all_size_ranges) {
-    const std::size_t ladder[] = {1,        8,        15,       16,       17,        24,        100,       255,      257,     511,     1000,
-                                  1024,     1025,     2000,     4000,     4096,      4097,      8000,      12000,    16 * kib, 20001,   32 * kib,
-                                  33 * kib, 60 * kib, 64 * kib, 65 * kib, 100 * kib, 128 * kib, 131 * kib, 250000,   512 * kib,
-                                  1 * mib,  1 * mib + 1, 3 * mib, 8 * mib, 20 * mib};
+    const std::size_t ladder[] = {1,           8,        15,        16,        17,        24,       100,       255,
+                                  257,         511,      1000,      1024,      1025,      2000,     4000,      4096,
+                                  4097,        8000,     12000,     16 * kib,  20001,     32 * kib, 33 * kib,  60 * kib,
+                                  64 * kib,    65 * kib, 100 * kib, 128 * kib, 131 * kib, 250000,   512 * kib, 1 * mib,
+                                  1 * mib + 1, 3 * mib,  8 * mib,   20 * mib};
     for (std::size_t from : ladder) {
         for (std::size_t to : ladder) {
             void* block = malloc(from);
@@ -134,7 +149,8 @@ PROMISE(realloc_keeps_contents_through_all_size_ranges) {
             REQUIRE(moved != nullptr);
             std::size_t kept = from < to ? from : to;
             CHECK_WITH(malloc_usable_size(moved) >= to, "%zu -> %zu usable %zu", from, to, malloc_usable_size(moved));
-            CHECK_WITH(intact(moved, kept, from ^ to), "%zu -> %zu damaged at %zu", from, to, first_damage(moved, kept, from ^ to));
+            CHECK_WITH(intact(moved, kept, from ^ to), "%zu -> %zu damaged at %zu", from, to,
+                       first_damage(moved, kept, from ^ to));
             fill(moved, to, 5);
             CHECK(intact(moved, to, 5));
             free(moved);
@@ -217,7 +233,8 @@ PROMISE(every_usable_byte_belongs_to_one_block_only) {
             CHECK_WITH(sizes[i] >= asked, "asked %zu usable %zu", asked, sizes[i]);
             fill(blocks[i], sizes[i], i);
         }
-        for (std::size_t i = 0; i < count; ++i) CHECK_WITH(intact(blocks[i], sizes[i], i), "block %zu of %zu bytes", i, sizes[i]);
+        for (std::size_t i = 0; i < count; ++i)
+            CHECK_WITH(intact(blocks[i], sizes[i], i), "block %zu of %zu bytes", i, sizes[i]);
     }
     for (void* block : blocks) free(block);
 }
@@ -304,7 +321,8 @@ PROMISE(strings_from_libc_can_be_freed) {
     stream = open_memstream(&buffer, &length);
     for (int i = 0; i < 10000; ++i) fprintf(stream, "%d,", i);
     fclose(stream);
-    CHECK(strcmp(copy, "one") == 0 && strcmp(part, "two") == 0 && strcmp(printed, "4 two") == 0 && strcmp(path, "/") == 0);
+    CHECK(strcmp(copy, "one") == 0 && strcmp(part, "two") == 0 && strcmp(printed, "4 two") == 0 &&
+          strcmp(path, "/") == 0);
     CHECK(length == 48890 && strlen(buffer) == length);
     for (char* s : {copy, part, printed, path, line, buffer}) free(s);
 }

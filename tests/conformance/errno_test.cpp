@@ -5,9 +5,18 @@ namespace {
 
 using namespace conformance;
 
-constexpr std::size_t impossible[] = {SIZE_MAX,           SIZE_MAX - 1,         SIZE_MAX - 15,           SIZE_MAX - 100,
-                                      SIZE_MAX - 4096,    SIZE_MAX - 65536,     SIZE_MAX / 2 + 1,        SIZE_MAX / 2,
-                                      SIZE_MAX / 2 - 100, SIZE_MAX / 2 - 65536, std::size_t{1} << 62,    std::size_t{1} << 50,
+constexpr std::size_t impossible[] = {SIZE_MAX,
+                                      SIZE_MAX - 1,
+                                      SIZE_MAX - 15,
+                                      SIZE_MAX - 100,
+                                      SIZE_MAX - 4096,
+                                      SIZE_MAX - 65536,
+                                      SIZE_MAX / 2 + 1,
+                                      SIZE_MAX / 2,
+                                      SIZE_MAX / 2 - 100,
+                                      SIZE_MAX / 2 - 65536,
+                                      std::size_t{1} << 62,
+                                      std::size_t{1} << 50,
                                       (std::size_t{1} << 63) + 16};
 
 template <typename Call>
@@ -39,9 +48,10 @@ PROMISE(F26_a_request_that_cannot_be_met_gives_null_and_ENOMEM) {
 
 PROMISE(F26_an_overflowing_product_gives_null_and_ENOMEM) {
     constexpr std::size_t half = std::size_t{1} << 32;
-    const std::size_t pairs[][2] = {{half, half},         {SIZE_MAX, 2},         {2, SIZE_MAX},          {SIZE_MAX / 2 + 1, 2},
-                                    {SIZE_MAX, SIZE_MAX}, {SIZE_MAX / 3 + 1, 3}, {half + 1, half - 1},   {half * 16, half / 16},
-                                    {3, SIZE_MAX / 2},    {SIZE_MAX / 16, 17},   {half * 2, half / 2 + 1}};
+    const std::size_t pairs[][2] = {{half, half},          {SIZE_MAX, 2},           {2, SIZE_MAX},
+                                    {SIZE_MAX / 2 + 1, 2}, {SIZE_MAX, SIZE_MAX},    {SIZE_MAX / 3 + 1, 3},
+                                    {half + 1, half - 1},  {half * 16, half / 16},  {3, SIZE_MAX / 2},
+                                    {SIZE_MAX / 16, 17},   {half * 2, half / 2 + 1}};
     for (const auto& pair : pairs) {
         gives_enomem("calloc", pair[0], [&] { return calloc(pair[0], pair[1]); });
         gives_enomem("reallocarray(NULL)", pair[0], [&] { return reallocarray(nullptr, pair[0], pair[1]); });
@@ -54,7 +64,8 @@ PROMISE(F26_an_overflowing_product_gives_null_and_ENOMEM) {
 }
 
 PROMISE(F26_a_failed_realloc_keeps_the_old_block) {
-    for (std::size_t old_size : {std::size_t{1}, std::size_t{100}, std::size_t{5000}, std::size_t{100} << 10, std::size_t{3} << 20}) {
+    for (std::size_t old_size :
+         {std::size_t{1}, std::size_t{100}, std::size_t{5000}, std::size_t{100} << 10, std::size_t{3} << 20}) {
         void* block = malloc(old_size);
         REQUIRE(block != nullptr);
         fill(block, old_size, old_size);
@@ -79,8 +90,9 @@ PROMISE_OF_LANES(F26_posix_memalign_returns_its_error_and_touches_neither_out_no
 }
 
 PROMISE(posix_memalign_refuses_a_bad_alignment_with_EINVAL) {
-    for (std::size_t alignment : {std::size_t{0}, std::size_t{1}, std::size_t{2}, std::size_t{4}, std::size_t{3}, std::size_t{12},
-                                  std::size_t{24}, std::size_t{48}, std::size_t{4097}, SIZE_MAX, SIZE_MAX - 7, SIZE_MAX / 2}) {
+    for (std::size_t alignment :
+         {std::size_t{0}, std::size_t{1}, std::size_t{2}, std::size_t{4}, std::size_t{3}, std::size_t{12},
+          std::size_t{24}, std::size_t{48}, std::size_t{4097}, SIZE_MAX, SIZE_MAX - 7, SIZE_MAX / 2}) {
         void* out = &alignment;
         errno = EXDEV;
         CHECK_WITH(posix_memalign(&out, alignment, 64) == EINVAL, "alignment %zu", alignment);
@@ -90,8 +102,8 @@ PROMISE(posix_memalign_refuses_a_bad_alignment_with_EINVAL) {
 }
 
 PROMISE_OF_LANES(aligned_alloc_refuses_a_bad_alignment_with_EINVAL) {
-    for (std::size_t alignment : {std::size_t{3}, std::size_t{12}, std::size_t{24}, std::size_t{48}, std::size_t{4097}, SIZE_MAX,
-                                  SIZE_MAX / 2}) {
+    for (std::size_t alignment : {std::size_t{3}, std::size_t{12}, std::size_t{24}, std::size_t{48}, std::size_t{4097},
+                                  SIZE_MAX, SIZE_MAX / 2}) {
         errno = 0;
         CHECK_WITH(aligned_alloc(alignment, 64) == nullptr, "alignment %zu", alignment);
         CHECK_WITH(errno == EINVAL, "alignment %zu left errno %d", alignment, errno);
@@ -99,7 +111,8 @@ PROMISE_OF_LANES(aligned_alloc_refuses_a_bad_alignment_with_EINVAL) {
 }
 
 PROMISE(memalign_rounds_an_odd_alignment_up_or_refuses_it) {
-    for (std::size_t alignment : {std::size_t{3}, std::size_t{24}, std::size_t{48}, std::size_t{100}, std::size_t{4097}}) {
+    for (std::size_t alignment :
+         {std::size_t{3}, std::size_t{24}, std::size_t{48}, std::size_t{100}, std::size_t{4097}}) {
         errno = 0;
         void* block = memalign(alignment, 64);
         if (block == nullptr) {

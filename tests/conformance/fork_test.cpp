@@ -1,7 +1,7 @@
 // fork in a process whose other threads are inside malloc (F4); vfork, exec, and children that fork again.
-#include "check.hpp"
-
 #include <atomic>
+
+#include "check.hpp"
 
 namespace {
 

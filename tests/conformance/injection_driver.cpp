@@ -1,20 +1,21 @@
-// Makes the n-th memory system call of a program fail with ENOMEM, for n = 1..N, and once every call from the n-th on: the
-// program must answer NULL or go on, keep every block, and recover. Usage: injection_driver WORKLOAD [LD_PRELOAD value]
+// Makes the n-th memory system call of a program fail with ENOMEM, for n = 1..N, and once every call from the n-th on:
+// the program must answer NULL or go on, keep every block, and recover. Usage: injection_driver WORKLOAD [LD_PRELOAD
+// value]
 //
 // The program runs under a seccomp filter that hands its memory system calls to this driver, which lets them go on or
 // answers ENOMEM (F12).
-#include "spawn.hpp"
-
-#include <cerrno>
-#include <cstddef>
-#include <cstring>
-
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+
+#include <cerrno>
+#include <cstddef>
+#include <cstring>
+
+#include "spawn.hpp"
 
 namespace {
 
@@ -32,13 +33,15 @@ void hand_over_the_calls(int socket) {
     filter[0] = BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr));
     for (std::size_t i = 0; i <= count; ++i) {
         int number = i < count ? injected[i] : phase_mark;
-        filter[1 + i] = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(number), static_cast<unsigned char>(count - i + 1), 0);
+        filter[1 + i] = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<unsigned>(number),
+                                 static_cast<unsigned char>(count - i + 1), 0);
     }
     filter[count + 2] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     filter[count + 3] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF);
     sock_fprog code{static_cast<unsigned short>(count + 4), filter};
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) _exit(124);
-    auto listener = static_cast<int>(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &code));
+    auto listener =
+        static_cast<int>(syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &code));
     if (listener < 0) _exit(124);
     char byte = 'l';
     iovec part{&byte, 1};
@@ -74,7 +77,7 @@ int receive_listener(int socket) {
 
 struct injected_run {
     outcome result;
-    long calls = 0;      // between the marks
+    long calls = 0;  // between the marks
     long failed = 0;
 };
 
@@ -99,7 +102,7 @@ injected_run run_with_failure(const std::string& workload, const std::string& pr
     for (;;) {
         pollfd wait{listener, POLLIN, 0};
         if (poll(&wait, 1, -1) < 0) continue;
-        if ((wait.revents & POLLIN) == 0) break;      // the program has ended
+        if ((wait.revents & POLLIN) == 0) break;  // the program has ended
         seccomp_notif call{};
         if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &call) != 0) {
             if (errno == EINTR || errno == ENOENT) continue;
@@ -153,8 +156,9 @@ int main(int argc, char** argv) {
             bool good = r.result.exited_with(0) && silent && (r.failed > 0 || n > calls);
             if (r.result.exited_with(0)) refusals += std::strtol(r.result.out.c_str() + 8, nullptr, 10) > 0;
             if (!good) {
-                t.expect(false, (how == manner::once ? "only call " : "every call from ") + std::to_string(n) + " fails", r.result,
-                         r.failed == 0 ? "nothing was injected" : "");
+                t.expect(false,
+                         (how == manner::once ? "only call " : "every call from ") + std::to_string(n) + " fails",
+                         r.result, r.failed == 0 ? "nothing was injected" : "");
                 if (t.bad > 5) return t.exit_code();
             }
         }

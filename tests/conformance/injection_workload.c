@@ -1,5 +1,6 @@
-/* A deterministic workload over all sizes for the injection driver, which makes memory system calls fail between the marks
-   1 and 2. NULL must come with ENOMEM, live blocks must stay intact, and after mark 2 all sizes can be had again. */
+/* A deterministic workload over all sizes for the injection driver, which makes memory system calls fail between the
+ * marks 1 and 2. NULL must come with ENOMEM, live blocks must stay intact, and after mark 2 all sizes can be had
+ * again. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
@@ -13,12 +14,12 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define REQUIRE(condition)                                                                             \
-    do {                                                                                               \
-        if (!(condition)) {                                                                            \
-            dprintf(2, "%s:%d: not true: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno);     \
-            _exit(1);                                                                                  \
-        }                                                                                              \
+#define REQUIRE(condition)                                                                         \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            dprintf(2, "%s:%d: not true: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
+            _exit(1);                                                                              \
+        }                                                                                          \
     } while (0)
 
 /* getppid is a call that nothing else here makes; the driver reads its argument. */
@@ -121,13 +122,16 @@ static void work(struct owner* o, int count) {
                     break;
                 }
                 size_t kept = n < o->sizes[i] ? n : o->sizes[i];
-                for (size_t k = 0; k + 1 < kept; k += k < 256 ? 1 : 509) REQUIRE(block[k] == (unsigned char)(i * 7 + k));
+                for (size_t k = 0; k + 1 < kept; k += k < 256 ? 1 : 509)
+                    REQUIRE(block[k] == (unsigned char)(i * 7 + k));
                 o->blocks[i] = block;
                 o->sizes[i] = n;
                 fill_block(block, n, i);
                 break;
             }
-            default: forget(o, i); break;
+            default:
+                forget(o, i);
+                break;
         }
         if (step % 600 == 599) malloc_trim(0);
     }

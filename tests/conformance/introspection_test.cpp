@@ -42,19 +42,21 @@ struct blocks_of_many_sizes {
 }  // namespace
 
 PROMISE(F27_mallinfo2_grows_by_what_is_allocated_and_shrinks_when_it_is_freed) {
-    struct { std::size_t count, most; } const rounds[] = {{100000, 1000}, {20000, 8 * kib}, {2000, 120 * kib}, {60, 4 * mib}};
+    struct {
+        std::size_t count, most;
+    } const rounds[] = {{100000, 1000}, {20000, 8 * kib}, {2000, 120 * kib}, {60, 4 * mib}};
     for (const auto& r : rounds) {
         blocks_of_many_sizes blocks(r.count, r.most);
         std::size_t before = allocated();
         blocks.allocate(r.most);
         std::size_t during = allocated();
         CHECK_WITH(during >= before + blocks.asked, "asked %zu, %zu -> %zu", blocks.asked, before, during);
-        CHECK_WITH(during - before <= blocks.asked + blocks.asked / 4 + r.count * 32 + mib, "asked %zu, %zu -> %zu", blocks.asked,
-                   before, during);
+        CHECK_WITH(during - before <= blocks.asked + blocks.asked / 4 + r.count * 32 + mib, "asked %zu, %zu -> %zu",
+                   blocks.asked, before, during);
         blocks.release();
         std::size_t after = allocated();
-        CHECK_WITH(after <= before + blocks.asked / 20 + 256 * kib, "asked %zu, %zu -> %zu -> %zu", blocks.asked, before, during,
-                   after);
+        CHECK_WITH(after <= before + blocks.asked / 20 + 256 * kib, "asked %zu, %zu -> %zu -> %zu", blocks.asked,
+                   before, during, after);
     }
 }
 
@@ -163,8 +165,15 @@ PROMISE(malloc_stats_writes_to_stderr) {
 }
 
 PROMISE(mallopt_accepts_the_known_parameters) {
-    struct { int parameter, value; } const known[] = {{M_MMAP_THRESHOLD, 1 << 20}, {M_TRIM_THRESHOLD, 1 << 20}, {M_TOP_PAD, 65536},
-                                                      {M_MMAP_MAX, 1000}, {M_ARENA_MAX, 2}, {M_ARENA_TEST, 2}, {M_MXFAST, 64}};
+    struct {
+        int parameter, value;
+    } const known[] = {{M_MMAP_THRESHOLD, 1 << 20},
+                       {M_TRIM_THRESHOLD, 1 << 20},
+                       {M_TOP_PAD, 65536},
+                       {M_MMAP_MAX, 1000},
+                       {M_ARENA_MAX, 2},
+                       {M_ARENA_TEST, 2},
+                       {M_MXFAST, 64}};
     for (const auto& k : known) CHECK_WITH(mallopt(k.parameter, k.value) == 1, "mallopt(%d, %d)", k.parameter, k.value);
     void* block = malloc(100000);
     CHECK(block != nullptr);

@@ -8,8 +8,8 @@ using namespace conformance;
 
 constexpr unsigned long mib = 1024 * 1024;
 
-outcome run_limited(const std::string& preload, const std::string& workload, const std::string& what, unsigned long bytes,
-                    int resource, unsigned long limit) {
+outcome run_limited(const std::string& preload, const std::string& workload, const std::string& what,
+                    unsigned long bytes, int resource, unsigned long limit) {
     program p;
     p.command = {workload, what, std::to_string(bytes)};
     if (!preload.empty()) p.environment = {"LD_PRELOAD=" + preload};
@@ -39,7 +39,8 @@ int main(int argc, char** argv) {
         std::string n = std::to_string(limit / mib);
         expect_success("F12_threads_in_" + n + "_MiB_of_address_space",
                        run_limited(preload, workload, "threads", 0, RLIMIT_AS, limit));
-        expect_success("F12_threads_in_" + n + "_MiB_of_data", run_limited(preload, workload, "threads", 0, RLIMIT_DATA, limit));
+        expect_success("F12_threads_in_" + n + "_MiB_of_data",
+                       run_limited(preload, workload, "threads", 0, RLIMIT_DATA, limit));
     }
     for (unsigned long limit : {128 * mib, 200 * mib}) {
         std::string n = std::to_string(limit / mib);

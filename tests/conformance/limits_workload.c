@@ -12,12 +12,12 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define REQUIRE(condition)                                                                             \
-    do {                                                                                               \
-        if (!(condition)) {                                                                            \
-            dprintf(2, "%s:%d: not true: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno);     \
-            _exit(1);                                                                                  \
-        }                                                                                              \
+#define REQUIRE(condition)                                                                         \
+    do {                                                                                           \
+        if (!(condition)) {                                                                        \
+            dprintf(2, "%s:%d: not true: %s (errno %d)\n", __FILE__, __LINE__, #condition, errno); \
+            _exit(1);                                                                              \
+        }                                                                                          \
     } while (0)
 
 static const size_t KIB = 1024, MIB = 1024 * 1024;
@@ -73,7 +73,9 @@ static void must_succeed(size_t n) {
     free(block);
 }
 
-struct link { struct link* next; };
+struct link {
+    struct link* next;
+};
 
 /* Takes blocks of n bytes until there are no more, at most `most` bytes. Gives the bytes taken. */
 static size_t take_all(struct link** chain, size_t n, size_t most, int* ran_dry) {

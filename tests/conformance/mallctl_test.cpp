@@ -62,7 +62,8 @@ PROMISE_OF_LANES(the_totals_grow_with_what_is_allocated_and_shrink_when_it_is_fr
     std::size_t active = read_control<std::size_t>("stats.active");
     std::size_t resident = read_control<std::size_t>("stats.resident");
     CHECK_WITH(active >= during, "active %zu allocated %zu", active, during);
-    CHECK_WITH(resident >= resident_before + count * block_size * 9 / 10, "resident %zu -> %zu", resident_before, resident);
+    CHECK_WITH(resident >= resident_before + count * block_size * 9 / 10, "resident %zu -> %zu", resident_before,
+               resident);
     CHECK_WITH(resident < std::size_t{1} << 32, "resident %zu: that is reserved, not resident", resident);
     CHECK(read_control<std::size_t>("stats.mapped") >= active);
     for (void* block : blocks) free(block);

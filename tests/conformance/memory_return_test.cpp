@@ -9,7 +9,7 @@ constexpr std::size_t kib = 1024;
 constexpr std::size_t mib = 1024 * kib;
 constexpr std::size_t page = 4096;
 
-constexpr std::size_t many = 400000;    // of 16 .. 1039 bytes: about 209 MB
+constexpr std::size_t many = 400000;  // of 16 .. 1039 bytes: about 209 MB
 void* blocks[many];
 std::uint16_t sizes[many];
 
@@ -214,7 +214,8 @@ PROMISE(F21_realloc_from_1_to_48_MB_faults_each_page_about_once) {
     }
     CHECK_AT_MOST(minor_faults() - before, static_cast<long>(48 * mib / page) * 5 / 4 + 200);
     for (std::size_t n = 1; n <= 48; ++n) {
-        CHECK_WITH(block[n * mib - 1] == static_cast<char>(n) && block[(n - 1) * mib] == static_cast<char>(n), "megabyte %zu", n);
+        CHECK_WITH(block[n * mib - 1] == static_cast<char>(n) && block[(n - 1) * mib] == static_cast<char>(n),
+                   "megabyte %zu", n);
     }
     for (std::size_t n = 47; n >= 1; --n) {
         block = static_cast<char*>(realloc(block, n * mib));

@@ -1,7 +1,7 @@
 // Every form of operator new and delete, bad_alloc, new_handler.
-#include "check.hpp"
-
 #include <new>
+
+#include "check.hpp"
 
 namespace {
 
@@ -41,7 +41,8 @@ PROMISE(every_pair_of_new_and_delete_works) {
     for (int round = 0; round < 100; ++round) {
         for (std::size_t n : sizes) {
             auto use = [n](void* p, std::size_t alignment) {
-                CHECK_WITH(p != nullptr && aligned_to(p, alignment) && malloc_usable_size(p) >= n, "size %zu gave %p", n, p);
+                CHECK_WITH(p != nullptr && aligned_to(p, alignment) && malloc_usable_size(p) >= n, "size %zu gave %p",
+                           n, p);
                 memset(p, 1, n);
                 return p;
             };
@@ -65,8 +66,8 @@ PROMISE(every_pair_of_new_and_delete_works) {
     }
     ::operator delete(nullptr);
     ::operator delete[](nullptr);
-    ::operator delete(nullptr, std::size_t{8});
-    ::operator delete(nullptr, std::size_t{8}, std::align_val_t{64});
+    ::operator delete (nullptr, std::size_t{8});
+    ::operator delete (nullptr, std::size_t{8}, std::align_val_t{64});
     ::operator delete(nullptr, std::nothrow);
 }
 
@@ -79,16 +80,32 @@ PROMISE(new_of_zero_bytes_is_unique) {
 }
 
 PROMISE_OF_LANES(every_form_of_new_and_delete_comes_from_the_allocator) {
-    const char* names[] = {"_Znwm", "_Znam", "_ZnwmRKSt9nothrow_t", "_ZnamRKSt9nothrow_t", "_ZnwmSt11align_val_t",
-        "_ZnamSt11align_val_t", "_ZnwmSt11align_val_tRKSt9nothrow_t", "_ZnamSt11align_val_tRKSt9nothrow_t", "_ZdlPv", "_ZdaPv",
-        "_ZdlPvm", "_ZdaPvm", "_ZdlPvRKSt9nothrow_t", "_ZdaPvRKSt9nothrow_t", "_ZdlPvSt11align_val_t", "_ZdaPvSt11align_val_t",
-        "_ZdlPvmSt11align_val_t", "_ZdaPvmSt11align_val_t", "_ZdlPvSt11align_val_tRKSt9nothrow_t",
-        "_ZdaPvSt11align_val_tRKSt9nothrow_t"};
+    const char* names[] = {"_Znwm",
+                           "_Znam",
+                           "_ZnwmRKSt9nothrow_t",
+                           "_ZnamRKSt9nothrow_t",
+                           "_ZnwmSt11align_val_t",
+                           "_ZnamSt11align_val_t",
+                           "_ZnwmSt11align_val_tRKSt9nothrow_t",
+                           "_ZnamSt11align_val_tRKSt9nothrow_t",
+                           "_ZdlPv",
+                           "_ZdaPv",
+                           "_ZdlPvm",
+                           "_ZdaPvm",
+                           "_ZdlPvRKSt9nothrow_t",
+                           "_ZdaPvRKSt9nothrow_t",
+                           "_ZdlPvSt11align_val_t",
+                           "_ZdaPvSt11align_val_t",
+                           "_ZdlPvmSt11align_val_t",
+                           "_ZdaPvmSt11align_val_t",
+                           "_ZdlPvSt11align_val_tRKSt9nothrow_t",
+                           "_ZdaPvSt11align_val_tRKSt9nothrow_t"};
     for (const char* name : names) {
         Dl_info info{};
         void* function = dlsym(RTLD_DEFAULT, name);
         bool found = function != nullptr && dladdr(function, &info) != 0;
-        CHECK_WITH(found && strcmp(info.dli_fname, malloc_file()) == 0, "%s is in %s", name, found ? info.dli_fname : "no file");
+        CHECK_WITH(found && strcmp(info.dli_fname, malloc_file()) == 0, "%s is in %s", name,
+                   found ? info.dli_fname : "no file");
     }
 }
 
@@ -97,8 +114,10 @@ PROMISE_OF_LANES(new_throws_bad_alloc_when_there_is_no_memory) {
     for (std::size_t n : {huge, std::size_t{SIZE_MAX}, std::size_t{1} << 50}) {
         CHECK(throws_bad_alloc([&] { ::operator delete(::operator new(n)); }));
         CHECK(throws_bad_alloc([&] { ::operator delete[](::operator new[](n)); }));
-        CHECK(throws_bad_alloc([&] { ::operator delete(::operator new(n, std::align_val_t{64}), std::align_val_t{64}); }));
-        CHECK(throws_bad_alloc([&] { ::operator delete[](::operator new[](n, std::align_val_t{4096}), std::align_val_t{4096}); }));
+        CHECK(throws_bad_alloc(
+            [&] { ::operator delete (::operator new (n, std::align_val_t{64}), std::align_val_t{64}); }));
+        CHECK(throws_bad_alloc(
+            [&] { ::operator delete[](::operator new[](n, std::align_val_t{4096}), std::align_val_t{4096}); }));
     }
     void* after = ::operator new(100);
     CHECK(after != nullptr);
@@ -109,7 +128,7 @@ PROMISE_OF_LANES(nothrow_new_returns_null_when_there_is_no_memory) {
     for (std::size_t n : {huge, std::size_t{SIZE_MAX}, std::size_t{1} << 50}) {
         CHECK(::operator new(n, std::nothrow) == nullptr);
         CHECK(::operator new[](n, std::nothrow) == nullptr);
-        CHECK(::operator new(n, std::align_val_t{64}, std::nothrow) == nullptr);
+        CHECK(::operator new (n, std::align_val_t{64}, std::nothrow) == nullptr);
         CHECK(::operator new[](n, std::align_val_t{64}, std::nothrow) == nullptr);
     }
 }
@@ -126,13 +145,14 @@ PROMISE(new_calls_the_handler_until_there_is_none) {
     CHECK(throws_bad_alloc([] { ::operator delete[](::operator new[](huge)); }));
     CHECK_WITH(handler_calls == 3, "%d calls", handler_calls);
     fresh();
-    CHECK(throws_bad_alloc([] { ::operator delete(::operator new(huge, std::align_val_t{64}), std::align_val_t{64}); }));
+    CHECK(throws_bad_alloc(
+        [] { ::operator delete (::operator new (huge, std::align_val_t{64}), std::align_val_t{64}); }));
     CHECK_WITH(handler_calls == 3, "%d calls", handler_calls);
     fresh();
     CHECK(::operator new(huge, std::nothrow) == nullptr);
     CHECK_WITH(handler_calls == 3, "%d calls", handler_calls);
     fresh();
-    CHECK(::operator new(huge, std::align_val_t{64}, std::nothrow) == nullptr);
+    CHECK(::operator new (huge, std::align_val_t{64}, std::nothrow) == nullptr);
     CHECK_WITH(handler_calls == 3, "%d calls", handler_calls);
 }
 
@@ -145,4 +165,3 @@ PROMISE(a_handler_that_throws_ends_new_with_its_exception_and_nothrow_new_with_n
     CHECK(::operator new[](huge, std::align_val_t{64}, std::nothrow) == nullptr);
     CHECK_WITH(handler_calls == 3, "%d calls", handler_calls);
 }
-

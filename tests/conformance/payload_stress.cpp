@@ -1,10 +1,10 @@
-// Several threads allocate, resize, hand over and free blocks of all sizes; every block carries a pattern that is checked
-// whenever it is resized or freed. Usage: payload_stress [seed [threads [operations per thread]]]
+// Several threads allocate, resize, hand over and free blocks of all sizes; every block carries a pattern that is
+// checked whenever it is resized or freed. Usage: payload_stress [seed [threads [operations per thread]]]
 #define CONFORMANCE_OWN_MAIN
-#include "check.hpp"
-
 #include <atomic>
 #include <ctime>
+
+#include "check.hpp"
 
 namespace {
 
@@ -20,7 +20,7 @@ struct block {
 constexpr std::size_t exchange_slots = 1024;
 constexpr std::size_t slots_per_thread = 1500;
 constexpr std::size_t most_live_bytes = std::size_t{400} << 20;
-constexpr std::size_t most_filled = std::size_t{64} << 10;    // of a large block both ends this long carry the pattern
+constexpr std::size_t most_filled = std::size_t{64} << 10;  // of a large block both ends this long carry the pattern
 
 std::uint64_t seed = 1;
 std::size_t operations = 150000;
@@ -38,9 +38,11 @@ void write_pattern(const block& b) {
 }
 
 [[noreturn]] void report(const block& b, std::size_t at, const char* when) {
-    dprintf(2, "seed %llu: block %p of %zu bytes (alignment %zu, tag %llu) is damaged at byte %zu, found on %s; bytes there:",
-            static_cast<unsigned long long>(seed), static_cast<void*>(b.data), b.size, b.alignment,
-            static_cast<unsigned long long>(b.tag), at, when);
+    dprintf(
+        2,
+        "seed %llu: block %p of %zu bytes (alignment %zu, tag %llu) is damaged at byte %zu, found on %s; bytes there:",
+        static_cast<unsigned long long>(seed), static_cast<void*>(b.data), b.size, b.alignment,
+        static_cast<unsigned long long>(b.tag), at, when);
     for (std::size_t i = at; i < b.size && i < at + 16; ++i) dprintf(2, " %02x", b.data[i]);
     dprintf(2, "\n");
     _exit(exit_failed);
@@ -64,12 +66,13 @@ void verify(const block& b, std::size_t kept, const char* when) {
 
 void accept(block& b, void* data, std::size_t size, std::size_t alignment) {
     if (data == nullptr) {
-        dprintf(2, "seed %llu: %zu bytes (alignment %zu) refused with %zu live, errno %d\n", static_cast<unsigned long long>(seed), size,
-                alignment, live_bytes.load(), errno);
+        dprintf(2, "seed %llu: %zu bytes (alignment %zu) refused with %zu live, errno %d\n",
+                static_cast<unsigned long long>(seed), size, alignment, live_bytes.load(), errno);
         _exit(exit_failed);
     }
     b = {static_cast<unsigned char*>(data), size, next_tag.fetch_add(1), alignment};
-    if (reinterpret_cast<std::uintptr_t>(data) % alignment != 0 || malloc_usable_size(data) < size) report(b, 0, "allocation");
+    if (reinterpret_cast<std::uintptr_t>(data) % alignment != 0 || malloc_usable_size(data) < size)
+        report(b, 0, "allocation");
     live_bytes.fetch_add(size);
 }
 
@@ -88,7 +91,8 @@ void release(block& b, random_source& random) {
 }
 
 void allocate(block& b, random_source& random) {
-    std::size_t size = random.log_size(live_bytes.load(std::memory_order_relaxed) < most_live_bytes && random.below(16) == 0 ? 23 : 14);
+    std::size_t size = random.log_size(
+        live_bytes.load(std::memory_order_relaxed) < most_live_bytes && random.below(16) == 0 ? 23 : 14);
     switch (random.below(8)) {
         case 0: {
             void* data = calloc(1, size);
@@ -108,7 +112,9 @@ void allocate(block& b, random_source& random) {
             accept(b, data, size, alignment);
             break;
         }
-        default: accept(b, malloc(size), size, size >= 16 ? 16 : 1); break;
+        default:
+            accept(b, malloc(size), size, size >= 16 ? 16 : 1);
+            break;
     }
     write_pattern(b);
 }
@@ -117,9 +123,15 @@ void resize(block& b, random_source& random) {
     verify(b, b.size, "realloc");
     std::size_t size;
     switch (random.below(3)) {
-        case 0: size = b.size + 1 + random.below(b.size / 2 + 64); break;
-        case 1: size = 1 + random.below(b.size); break;
-        default: size = random.log_size(15); break;
+        case 0:
+            size = b.size + 1 + random.below(b.size / 2 + 64);
+            break;
+        case 1:
+            size = 1 + random.below(b.size);
+            break;
+        default:
+            size = random.log_size(15);
+            break;
     }
     if (size > (std::size_t{16} << 20)) size = 1;
     std::size_t old_size = b.size, kept = size < old_size ? size : old_size;
@@ -157,8 +169,12 @@ void live(std::uint64_t thread_seed, std::size_t count) {
             case 1:
                 if (b.data != nullptr) resize(b, random);
                 break;
-            case 2: hand_over(b, random); break;
-            case 3: release(b, random); break;
+            case 2:
+                hand_over(b, random);
+                break;
+            case 3:
+                release(b, random);
+                break;
             default:
                 release(b, random);
                 allocate(b, random);
@@ -189,7 +205,8 @@ int main(int argc, char** argv) {
     std::size_t threads = argc > 2 ? strtoull(argv[2], nullptr, 10) : 4;
     if (argc > 3) operations = strtoull(argv[3], nullptr, 10);
     if (threads == 0 || threads > 64) return 2;
-    dprintf(2, "seed %llu, %zu threads, %zu operations each\n", static_cast<unsigned long long>(seed), threads, operations);
+    dprintf(2, "seed %llu, %zu threads, %zu operations each\n", static_cast<unsigned long long>(seed), threads,
+            operations);
     alarm(hang_alarm_s);
 
     // Each thread is a line of short lives, so that threads end while others work on their blocks.

@@ -1,25 +1,28 @@
-// After start lanes makes no system call that glibc's malloc does not make: a jail that allows only those stays whole (F14).
-#include "check.hpp"
-
-#include <atomic>
-
+// After start lanes makes no system call that glibc's malloc does not make: a jail that allows only those stays whole
+// (F14).
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/syscall.h>
 #include <ucontext.h>
+
+#include <atomic>
+
+#include "check.hpp"
 
 namespace {
 
 using namespace conformance;
 
 // What glibc's malloc calls, then what it takes to end, to wait for a thread and to say what went wrong.
-constexpr int allowed[] = {SYS_mmap, SYS_munmap, SYS_mprotect, SYS_mremap, SYS_madvise, SYS_brk, SYS_futex,
-                           SYS_write, SYS_exit, SYS_exit_group, SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_rt_sigaction,
-                           SYS_getpid, SYS_gettid, SYS_tgkill, SYS_sched_yield};
+constexpr int allowed[] = {SYS_mmap,         SYS_munmap,         SYS_mprotect,     SYS_mremap, SYS_madvise,
+                           SYS_brk,          SYS_futex,          SYS_write,        SYS_exit,   SYS_exit_group,
+                           SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_rt_sigaction, SYS_getpid, SYS_gettid,
+                           SYS_tgkill,       SYS_sched_yield};
 
 void report_forbidden_call(int, siginfo_t* info, void*) {
     char text[] = "forbidden system call 000\n";
-    for (int digit = 24, n = info->si_syscall; digit > 21; --digit, n /= 10) text[digit] = static_cast<char>('0' + n % 10);
+    for (int digit = 24, n = info->si_syscall; digit > 21; --digit, n /= 10)
+        text[digit] = static_cast<char>('0' + n % 10);
     if (write(2, text, sizeof text - 1) < 0) _exit(3);
     _exit(exit_failed);
 }
@@ -57,10 +60,21 @@ void churn(std::uint64_t seed, std::size_t steps) {
         if (sizes[i] > 1 << 18) big -= sizes[i];
         std::size_t size = random.log_size(step % 50 == 0 && big < (std::size_t{128} << 20) ? 24 : 14);
         switch (random.below(4)) {
-            case 0: free(held[i]); held[i] = calloc(1, size); break;
-            case 1: free(held[i]); held[i] = aligned_alloc(std::size_t{16} << random.below(12), size); break;
-            case 2: held[i] = realloc(held[i], size); break;
-            default: free(held[i]); held[i] = malloc(size); break;
+            case 0:
+                free(held[i]);
+                held[i] = calloc(1, size);
+                break;
+            case 1:
+                free(held[i]);
+                held[i] = aligned_alloc(std::size_t{16} << random.below(12), size);
+                break;
+            case 2:
+                held[i] = realloc(held[i], size);
+                break;
+            default:
+                free(held[i]);
+                held[i] = malloc(size);
+                break;
         }
         REQUIRE(held[i] != nullptr);
         sizes[i] = size;

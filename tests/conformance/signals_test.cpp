@@ -1,10 +1,10 @@
 // A profiler's timer interrupts malloc a thousand times a second; its handler does not allocate.
-#include "check.hpp"
+#include <sys/time.h>
 
 #include <atomic>
-
 #include <csetjmp>
-#include <sys/time.h>
+
+#include "check.hpp"
 
 namespace {
 

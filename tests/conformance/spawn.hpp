@@ -1,12 +1,6 @@
 // Starts one program with a given environment, waits for it, and keeps what it wrote; for drivers that run unpreloaded.
 #pragma once
 
-#include <cstdio>
-#include <cstdlib>
-#include <functional>
-#include <string>
-#include <vector>
-
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -14,6 +8,12 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <string>
+#include <vector>
 
 namespace conformance {
 
@@ -32,9 +32,9 @@ struct outcome {
 
 struct program {
     std::vector<std::string> command;
-    std::vector<std::string> environment;        // NAME=value, in addition to ours
-    std::function<void()> before_exec = [] {};   // in the child
-    unsigned alarm_s = 120;                      // a generous hang alarm
+    std::vector<std::string> environment;       // NAME=value, in addition to ours
+    std::function<void()> before_exec = [] {};  // in the child
+    unsigned alarm_s = 120;                     // a generous hang alarm
 };
 
 inline std::string contents_of(int fd) {
@@ -46,7 +46,8 @@ inline std::string contents_of(int fd) {
     return text;
 }
 
-// The child itself, for callers that have something to do while it runs; `out` and `err` become its descriptors 1 and 2.
+// The child itself, for callers that have something to do while it runs; `out` and `err` become its descriptors 1 and
+// 2.
 inline pid_t start(const program& p, int out, int err) {
     std::vector<char*> arguments;
     for (const auto& word : p.command) arguments.push_back(const_cast<char*>(word.c_str()));
@@ -88,10 +89,12 @@ struct tally {
     int bad = 0;
 
     bool expect(bool good, const std::string& name, const outcome& o, const std::string& why = "") {
-        std::printf("%s  %s%s%s\n", good ? "ok      " : "FAILED  ", name.c_str(), good || why.empty() ? "" : ": ", good ? "" : why.c_str());
+        std::printf("%s  %s%s%s\n", good ? "ok      " : "FAILED  ", name.c_str(), good || why.empty() ? "" : ": ",
+                    good ? "" : why.c_str());
         if (!good) {
             ++bad;
-            std::printf("    ended by %s\n    stdout: %s\n    stderr: %s\n", o.how_it_ended().c_str(), o.out.c_str(), o.err.c_str());
+            std::printf("    ended by %s\n    stdout: %s\n    stderr: %s\n", o.how_it_ended().c_str(), o.out.c_str(),
+                        o.err.c_str());
         }
         std::fflush(stdout);
         return good;

@@ -1,11 +1,11 @@
 // Threads that come, go, free what others allocated, and free after they are almost gone (F8, F13, F18, F24, F28).
-#include "check.hpp"
+#include <sched.h>
 
 #include <atomic>
 #include <memory>
 #include <vector>
 
-#include <sched.h>
+#include "check.hpp"
 
 namespace {
 
@@ -21,7 +21,8 @@ struct crew {
     void (*step)(std::size_t member, int number);
     int steps;
 
-    crew(std::size_t n, int step_count, void (*function)(std::size_t, int)) : size(n), step(function), steps(step_count) {
+    crew(std::size_t n, int step_count, void (*function)(std::size_t, int))
+        : size(n), step(function), steps(step_count) {
         pthread_barrier_init(&barrier, nullptr, static_cast<unsigned>(n) + 1);
         threads.resize(n);
         members.resize(n);
@@ -172,7 +173,7 @@ PROMISE_OF_LANES(F24_a_thread_with_28_sizes_up_to_1_KiB_keeps_at_most_64_KiB_and
 PROMISE_OF_LANES(F24_a_thread_with_28_sizes_up_to_8_KiB_keeps_little_more_than_it_uses) {
     std::size_t live = 0;
     for (std::size_t kind = 0; kind < kinds; ++kind) live += up_to_8_kib(kind);
-    constexpr long cache_kib = 4;   // of the thread cache, which sizes up to 1 KiB do without, one page is used
+    constexpr long cache_kib = 4;  // of the thread cache, which sizes up to 1 KiB do without, one page is used
     measure_a_crew<up_to_8_kib>(64 + cache_kib + static_cast<long>(live / 1024));
 }
 
@@ -221,7 +222,12 @@ PROMISE(F18_threads_whose_only_call_is_a_free_in_a_key_destructor_leave_nothing)
             void* block = malloc(static_cast<std::size_t>(16 + i % 2000));
             pthread_t t;
             REQUIRE(pthread_create(
-                        &t, nullptr, [](void* b) -> void* { pthread_setspecific(key, b); return nullptr; }, block) == 0);
+                        &t, nullptr,
+                        [](void* b) -> void* {
+                            pthread_setspecific(key, b);
+                            return nullptr;
+                        },
+                        block) == 0);
             pthread_join(t, nullptr);
         }
     };
@@ -360,7 +366,7 @@ PROMISE_OF_LANES(F28_malloc_trim_of_eight_threads_at_once_is_not_lost) {
     };
     pthread_t others[7];
     for (pthread_t& t : others) t = start_thread(&trim);
-    trim();    // the thread whose blocks they were is one of the eight
+    trim();  // the thread whose blocks they were is one of the eight
     for (pthread_t t : others) pthread_join(t, nullptr);
     long kept = rss_anon_kib() - at_start;
     CHECK_AT_MOST(kept, full * 4 / 10);

@@ -1,4 +1,5 @@
-// One thread allocates blocks of one class, another frees them and never allocates: what is held stays near what is live.
+// One thread allocates blocks of one class, another frees them and never allocates: what is held stays near what is
+// live.
 //     stress_consumer [blocks] [block bytes] [ring: blocks that may be live]
 #include <algorithm>
 #include <thread>
@@ -27,8 +28,8 @@ int main(int argc, char** argv) {
             while (place.load(std::memory_order_acquire) != nullptr) std::this_thread::yield();
             place.store(v, std::memory_order_release);
             if (i % 512 == 0) {
-                std::size_t held = stats::value(stats::page->slot_lane_bytes) + stats::value(stats::page->block_lane_bytes) +
-                                   stats::value(stats::page->dirty_bytes);
+                std::size_t held = stats::value(stats::page->slot_lane_bytes) +
+                                   stats::value(stats::page->block_lane_bytes) + stats::value(stats::page->dirty_bytes);
                 if (held > peak.load()) peak = held;
             }
         }

@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
                         mine.pop_back();
                     }
                     break;
-                default: {   // an exchange: what lay there becomes ours, to keep or to free
+                default: {  // an exchange: what lay there becomes ours, to keep or to free
                     test::verified* given = nullptr;
                     if (random.percent(70)) given = test::make_verified(random, most);
                     test::verified* taken = mailboxes[random.below(256)].exchange(given, std::memory_order_acq_rel);

@@ -35,7 +35,7 @@ int main(int argc, char** argv) {
                     }
                 }
                 for (; old.size() > 20; old.pop_back()) test::free_verified(old.back());
-                for (test::verified* v : old) left[i].push_back(v);   // a few live through many generations
+                for (test::verified* v : old) left[i].push_back(v);  // a few live through many generations
                 old.clear();
             });
         }

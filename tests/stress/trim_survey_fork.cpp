@@ -69,7 +69,9 @@ int main(int argc, char** argv) {
 
     for (long i = 0; i < forks; ++i) {
         int status = test::in_child([seed = seeds()] { return live_on_in_child(seed); }, 30);
-        if (status != 0) test::fail("a child did not live on", nullptr, static_cast<std::size_t>(status), static_cast<std::size_t>(i));
+        if (status != 0)
+            test::fail("a child did not live on", nullptr, static_cast<std::size_t>(status),
+                       static_cast<std::size_t>(i));
     }
     stop = true;
     for (auto& t : all) t.join();

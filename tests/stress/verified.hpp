@@ -5,11 +5,11 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "stats/stats_page.hpp"
 #include "ground/state.hpp"
 #include "heap/bump_lane.hpp"
 #include "heap/heap.hpp"
 #include "lanes/lanes.h"
+#include "stats/stats_page.hpp"
 #include "tests/unit/support.hpp"
 
 namespace lanes::test {
@@ -40,7 +40,8 @@ inline verified* make_verified(random_source& random, std::size_t most) {
             if (number(at) % align != 0) fail("misaligned", at, bytes, align);
             break;
         }
-        default: at = lanes_malloc(bytes);
+        default:
+            at = lanes_malloc(bytes);
     }
     if (at == nullptr) fail("no memory", at, bytes);
     if (number(at) % 16 != 0) fail("misaligned", at, bytes, 16);
@@ -62,7 +63,8 @@ inline verified* resize_verified(verified* v, random_source& random, std::size_t
     auto* moved = static_cast<verified*>(lanes_realloc(v, bytes));
     if (moved == nullptr) fail("no memory", v, bytes);
     std::size_t kept = (bytes < before.bytes ? bytes : before.bytes) - sizeof(verified);
-    if (!holds(moved + 1, before.bytes - sizeof(verified), before.seed, kept)) fail("realloc lost contents", moved, before.bytes, bytes);
+    if (!holds(moved + 1, before.bytes - sizeof(verified), before.seed, kept))
+        fail("realloc lost contents", moved, before.bytes, bytes);
     moved->bytes = bytes;
     fill(moved + 1, bytes - sizeof(verified), moved->seed);
     return moved;
@@ -92,7 +94,8 @@ inline void check_nothing_is_left() {
     if (ground::state.dirty_pages != 0) fail("pages are dirty after trim(0)", nullptr, ground::state.dirty_pages);
     // Every slice but number 0 is free or part of that bump lane.
     std::size_t free = ground::free_map.count(0, ground::state.frontier);
-    if (free + 1 + heap::bump_slices < ground::state.frontier) fail("slices were lost", nullptr, free, ground::state.frontier);
+    if (free + 1 + heap::bump_slices < ground::state.frontier)
+        fail("slices were lost", nullptr, free, ground::state.frontier);
 }
 
 inline long argument(int argc, char** argv, int i, long otherwise) { return i < argc ? std::atol(argv[i]) : otherwise; }

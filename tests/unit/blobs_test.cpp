@@ -4,11 +4,11 @@
 
 #include <vector>
 
-#include "stats/stats_page.hpp"
 #include "ground/state.hpp"
 #include "heap/large.hpp"
 #include "lanes/lanes.h"
 #include "os/os.hpp"
+#include "stats/stats_page.hpp"
 #include "tests/unit/support.hpp"
 
 namespace lanes::heap {
@@ -162,7 +162,7 @@ TEST_F(blob_test, cleared_memory_is_clear_where_a_moved_blob_left_room) {
     void* dirty = blob(1280 * kib);
     void* end = blob(300 * kib);
     std::memset(dirty, 0xaa, 1280 * kib);
-    free_blob(dirty);   // within the budget, so it stays dirty
+    free_blob(dirty);  // within the budget, so it stays dirty
     void* moved = lanes_realloc(p, 600 * kib);
     ASSERT_EQ(moved, dirty);
     void* cleared = lanes_calloc(1, 640 * kib);
@@ -171,7 +171,8 @@ TEST_F(blob_test, cleared_memory_is_clear_where_a_moved_blob_left_room) {
 }
 
 TEST_F(blob_test, sizes_beyond_any_memory_are_refused) {
-    for (std::size_t bytes : {std::size_t{1} << 46, (std::size_t{1} << 46) + 1, std::size_t{1} << 63, ~std::size_t{0}}) {
+    for (std::size_t bytes :
+         {std::size_t{1} << 46, (std::size_t{1} << 46) + 1, std::size_t{1} << 63, ~std::size_t{0}}) {
         EXPECT_EQ(allocate_blob(bytes, 1, false).at, nullptr);
         EXPECT_EQ(allocate_blob(mib, (bytes >> 1) + 1, false).at, nullptr);
     }
@@ -185,32 +186,36 @@ TEST_F(blob_test, sizes_beyond_any_memory_are_refused) {
     free_blob(p);
 }
 
-// Address space that is limited below what is mapped already makes every move fail, after the kernel has unmapped the target
-// if it was a fixed one. (Sanitizers map memory of their own as they go.)
+// Address space that is limited below what is mapped already makes every move fail, after the kernel has unmapped the
+// target if it was a fixed one. (Sanitizers map memory of their own as they go.)
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
 TEST_F(blob_test, growing_under_a_limit_that_forbids_every_move_loses_nothing) {
     EXPECT_EQ(test::in_child([] {
-        struct growing { void* at; std::size_t bytes; } both[2] = {};
-        for (growing& g : both) {
-            g = {lanes_malloc(300 * kib), 300 * kib};
-            test::fill(g.at, g.bytes, 1);
-        }
-        rlimit limit{std::size_t{8} << 30, RLIM_INFINITY};
-        if (setrlimit(RLIMIT_AS, &limit) != 0) return 1;
-        for (int step = 0; step < 40; ++step) {
-            growing& g = both[step % 2];
-            void* grown = lanes_realloc(g.at, g.bytes + 300 * kib);
-            if (grown == nullptr) continue;
-            if (!test::holds(grown, g.bytes, 1)) return 2;
-            g = {grown, g.bytes + 300 * kib};
-            test::fill(g.at, g.bytes, 1);
-        }
-        for (growing& g : both) {
-            if (!test::holds(g.at, g.bytes, 1)) return 3;
-            lanes_free(g.at);
-        }
-        return 7;
-    }), 7);
+                  struct growing {
+                      void* at;
+                      std::size_t bytes;
+                  } both[2] = {};
+                  for (growing& g : both) {
+                      g = {lanes_malloc(300 * kib), 300 * kib};
+                      test::fill(g.at, g.bytes, 1);
+                  }
+                  rlimit limit{std::size_t{8} << 30, RLIM_INFINITY};
+                  if (setrlimit(RLIMIT_AS, &limit) != 0) return 1;
+                  for (int step = 0; step < 40; ++step) {
+                      growing& g = both[step % 2];
+                      void* grown = lanes_realloc(g.at, g.bytes + 300 * kib);
+                      if (grown == nullptr) continue;
+                      if (!test::holds(grown, g.bytes, 1)) return 2;
+                      g = {grown, g.bytes + 300 * kib};
+                      test::fill(g.at, g.bytes, 1);
+                  }
+                  for (growing& g : both) {
+                      if (!test::holds(g.at, g.bytes, 1)) return 3;
+                      lanes_free(g.at);
+                  }
+                  return 7;
+              }),
+              7);
 }
 #endif
 

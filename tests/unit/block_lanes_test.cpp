@@ -8,11 +8,11 @@
 #include <thread>
 #include <vector>
 
-#include "stats/stats_page.hpp"
 #include "ground/state.hpp"
 #include "heap/large.hpp"
 #include "os/os.hpp"
 #include "route/route.hpp"
+#include "stats/stats_page.hpp"
 #include "tests/unit/support.hpp"
 
 namespace lanes::heap {

@@ -2,8 +2,8 @@
 #include <gtest/gtest.h>
 
 #include "tests/unit/compare_support.hpp"
-#include "tools/compare/report/findings.hpp"
 #include "tools/compare/judge/judgement.hpp"
+#include "tools/compare/report/findings.hpp"
 #include "tools/compare/report/tables.hpp"
 
 namespace lanes::compare {

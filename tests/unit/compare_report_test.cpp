@@ -293,7 +293,8 @@ TEST(markdown, tables_have_as_many_cells_in_each_line) {
 }
 
 TEST(text, cleaning_keeps_characters_and_replaces_the_rest) {
-    EXPECT_EQ(tool::clean("plain \xC3\xA4 \xE6\x97\xA5 \xF0\x9F\x98\x80"), "plain \xC3\xA4 \xE6\x97\xA5 \xF0\x9F\x98\x80");
+    EXPECT_EQ(tool::clean("plain \xC3\xA4 \xE6\x97\xA5 \xF0\x9F\x98\x80"),
+              "plain \xC3\xA4 \xE6\x97\xA5 \xF0\x9F\x98\x80");
     const std::string bad = "\xEF\xBF\xBD";
     EXPECT_EQ(tool::clean("\xff"), bad);
     EXPECT_EQ(tool::clean("\xc0\x80"), bad + bad) << "overlong";
@@ -314,7 +315,8 @@ TEST(text, width_counts_columns) {
     EXPECT_EQ(tool::shortened("abcdefghij", 7), "ab...ij");
     EXPECT_EQ(tool::shortened("abc", 7), "abc");
     EXPECT_EQ(tool::shortened("abcdef", 2), "ab");
-    EXPECT_LE(tool::display_width(tool::shortened("\xE6\x97\xA5\xE6\x9C\xAC\xE8\xAA\x9E\xE6\x97\xA5\xE6\x9C\xAC", 8)), 8u);
+    EXPECT_LE(tool::display_width(tool::shortened("\xE6\x97\xA5\xE6\x9C\xAC\xE8\xAA\x9E\xE6\x97\xA5\xE6\x9C\xAC", 8)),
+              8u);
     EXPECT_EQ(tool::wrapped("one two three", 7), (std::vector<std::string>{"one two", "three"}));
     EXPECT_EQ(tool::wrapped("abcdefgh", 3), (std::vector<std::string>{"abc", "def", "gh"}));
     EXPECT_EQ(tool::wrapped("", 3), (std::vector<std::string>{""}));

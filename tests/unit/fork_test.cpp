@@ -5,9 +5,9 @@
 #include <thread>
 #include <vector>
 
-#include "stats/stats_page.hpp"
 #include "heap/heap.hpp"
 #include "lanes/lanes.h"
+#include "stats/stats_page.hpp"
 #include "tests/unit/support.hpp"
 
 namespace lanes::heap {
@@ -83,26 +83,29 @@ TEST(fork, the_child_of_a_single_thread_has_the_whole_heap) {
     void* before = lanes_malloc(5000);
     test::fill(before, 5000, 1);
     EXPECT_EQ(test::in_child([&] {
-        if (!test::holds(before, 5000, 1)) return 10;
-        lanes_free(before);
-        return use_everything();
-    }), 0);
+                  if (!test::holds(before, 5000, 1)) return 10;
+                  lanes_free(before);
+                  return use_everything();
+              }),
+              0);
     EXPECT_TRUE(test::holds(before, 5000, 1));
     lanes_free(before);
 }
 
 TEST(fork, the_child_can_allocate_at_once_whatever_the_other_threads_were_doing) {
     busy_threads others(3);
-    for (int i = 0; i < (test::sanitized ? 15 : 60); ++i) ASSERT_EQ(test::in_child(use_everything, 30), 0) << "fork " << i;
+    for (int i = 0; i < (test::sanitized ? 15 : 60); ++i)
+        ASSERT_EQ(test::in_child(use_everything, 30), 0) << "fork " << i;
 }
 
 TEST(fork, grandchildren_can_allocate_too) {
     busy_threads others(2);
     for (int i = 0; i < 5; ++i) {
         ASSERT_EQ(test::in_child([] {
-            if (int failed = use_everything()) return failed;
-            return test::in_child([] { return use_everything() + test::in_child(use_everything); });
-        }), 0);
+                      if (int failed = use_everything()) return failed;
+                      return test::in_child([] { return use_everything() + test::in_child(use_everything); });
+                  }),
+                  0);
     }
 }
 

@@ -9,8 +9,8 @@
 #include <thread>
 #include <vector>
 
-#include "stats/stats_page.hpp"
 #include "ground/state.hpp"
+#include "stats/stats_page.hpp"
 #include "tests/unit/support.hpp"
 
 namespace lanes::ground {
@@ -46,7 +46,8 @@ struct interval {
 };
 using used_runs = std::map<slice_index, interval>;
 
-// The lowest place for n slices, aligned in address: all of it dirty if there is such a place, else in a space without an end.
+// The lowest place for n slices, aligned in address: all of it dirty if there is such a place, else in a space without
+// an end.
 slice_index lowest_fit(const used_runs& used, std::uint32_t n, std::uint32_t align) {
     slice_index at = 1;
     auto aligned = [&](slice_index s) {
@@ -68,7 +69,8 @@ void check_counters(const used_runs& used) {
     for (auto& [first, run] : used) in_use += run.slices;
     ASSERT_EQ(state.used_pages.load(), in_use * slice_pages);
     ASSERT_EQ(state.frontier - 1, free_map.count(0, state.frontier) + in_use) << "a slice is neither free nor in use";
-    for (slice_index s = dirty_map.next_set(0, state.frontier); s < state.frontier; s = dirty_map.next_set(s + 1, state.frontier)) {
+    for (slice_index s = dirty_map.next_set(0, state.frontier); s < state.frontier;
+         s = dirty_map.next_set(s + 1, state.frontier)) {
         ASSERT_TRUE(free_map.test(s)) << "a dirty slice is not free";
         dirty += record_of(s)->backed;
     }
@@ -86,8 +88,9 @@ TEST_F(ground_test, hands_out_the_lowest_dirty_run_or_else_the_lowest_and_tells_
     for (int step = 0; step < 20'000; ++step) {
         unsigned kind = static_cast<unsigned>(random.below(10));
         if (kind < 5 || used.empty()) {
-            if (in_use > 4000) continue;   // 256 MiB
-            auto n = static_cast<std::uint32_t>(1 + (random.percent(60) ? 0 : random.below(random.percent(10) ? 200 : 12)));
+            if (in_use > 4000) continue;  // 256 MiB
+            auto n =
+                static_cast<std::uint32_t>(1 + (random.percent(60) ? 0 : random.below(random.percent(10) ? 200 : 12)));
             auto align = static_cast<std::uint32_t>(random.percent(70) ? 1 : 1u << random.below(7));
             slice_index expected = lowest_fit(used, n, align);
             run taken = take(n, touching::all, density::unknown, align);
@@ -163,7 +166,7 @@ TEST_F(ground_test, purging_keeps_as_much_as_it_is_told_and_takes_the_highest) {
 }
 
 TEST_F(ground_test, a_large_run_given_back_is_purged_to_the_budget_at_once) {
-    constexpr std::uint32_t n = 200u << 4;   // 200 MiB
+    constexpr std::uint32_t n = 200u << 4;  // 200 MiB
     run a = take(n, touching::all, density::unknown);
     write(a.first, n);
     give(a.first, n, touching::all);
@@ -201,7 +204,7 @@ TEST_F(ground_test, memory_is_counted_as_far_as_it_was_touched) {
     ASSERT_TRUE(a.zero);
     EXPECT_EQ(state.used_pages, used);
     touch(record_of(a.first), 5);
-    touch(record_of(a.first), 2);   // counts once
+    touch(record_of(a.first), 2);  // counts once
     touch(record_of(a.first + 2), slice_pages);
     std::memset(address_of(a.first), 1, 5 * page_unit);
     EXPECT_EQ(state.used_pages, used + 5 + slice_pages);
@@ -217,8 +220,8 @@ TEST_F(ground_test, memory_is_counted_as_far_as_it_was_touched) {
     EXPECT_EQ(purge(0), 3 * slice_bytes);
 }
 
-// A slice being purged is neither free nor in use; a child must not inherit one in that state, for nobody would ever end
-// it there.
+// A slice being purged is neither free nor in use; a child must not inherit one in that state, for nobody would ever
+// end it there.
 TEST_F(ground_test, the_child_of_a_fork_loses_no_slice_to_a_purge_that_was_under_way) {
     std::atomic<bool> stop{false};
     auto churn = [&] {

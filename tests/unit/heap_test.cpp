@@ -8,12 +8,12 @@
 #include <utility>
 #include <vector>
 
-#include "stats/stats_page.hpp"
 #include "ground/state.hpp"
 #include "heap/report.hpp"
 #include "lanes/lanes.h"
 #include "os/os.hpp"
 #include "route/route.hpp"
+#include "stats/stats_page.hpp"
 #include "tests/unit/support.hpp"
 
 namespace lanes::heap {
@@ -29,7 +29,8 @@ survey_totals survey_now() {
 
 std::size_t bump_lanes() {
     std::size_t n = 0;
-    for (slice_index s = 1; s < ground::frontier(); ++s) n += ground::record_of(s)->kind.load() == slice_kind::bump_lane;
+    for (slice_index s = 1; s < ground::frontier(); ++s)
+        n += ground::record_of(s)->kind.load() == slice_kind::bump_lane;
     return n;
 }
 
@@ -40,7 +41,8 @@ std::vector<std::size_t> interesting_sizes() {
         sizes.push_back(base::class_bytes[c]);
         sizes.push_back(base::class_bytes[c] + 1u);
     }
-    for (std::size_t n : {20 * kib, 64 * kib, 100'000 * std::size_t{1}, 255 * kib, route::block_max, 512 * kib, mib, 3 * mib}) {
+    for (std::size_t n :
+         {20 * kib, 64 * kib, 100'000 * std::size_t{1}, 255 * kib, route::block_max, 512 * kib, mib, 3 * mib}) {
         for (std::size_t d : {n - 1, n, n + 1}) sizes.push_back(d);
     }
     return sizes;
@@ -121,14 +123,14 @@ TEST(heap, cleared_memory_is_clear_after_the_same_pages_served_another_kind) {
 }
 
 TEST(heap, realloc_keeps_the_contents_from_every_size_to_every_size) {
-    std::vector<std::size_t> sizes{0,          1,         16,        17,       100,       1000,      1024,        1025,    4096,
-                                   8192,       8193,      16 * kib,  16385,    30'000,    64 * kib,  100'000,     200'000, 256 * kib,
-                                   262'145,    300'000,   512 * kib, mib,      mib + 1,   2 * mib,   5 * mib};
+    std::vector<std::size_t> sizes{0,       1,       16,        17,    100,     1000,     1024,    1025,    4096,
+                                   8192,    8193,    16 * kib,  16385, 30'000,  64 * kib, 100'000, 200'000, 256 * kib,
+                                   262'145, 300'000, 512 * kib, mib,   mib + 1, 2 * mib,  5 * mib};
     for (std::size_t from : sizes) {
         for (std::size_t to : sizes) {
             void* p = lanes_malloc(from);
             test::fill(p, from, from + to);
-            void* barrier = lanes_malloc(from);   // so that not every growth finds room
+            void* barrier = lanes_malloc(from);  // so that not every growth finds room
             void* q = lanes_realloc(p, to);
             ASSERT_NE(q, nullptr);
             ASSERT_TRUE(test::holds(q, from, from + to, std::min(from, to))) << from << " to " << to;
@@ -215,7 +217,7 @@ TEST(heap, free_leaves_errno_alone) {
 }
 
 TEST(heap, trim_gives_back_all_that_is_free) {
-    trim(0);   // what this thread's cache holds, nobody else can give back
+    trim(0);  // what this thread's cache holds, nobody else can give back
     test::in_new_thread([] {
         survey_totals before = survey_now();
         std::vector<void*> blocks;
@@ -317,7 +319,8 @@ TEST(heap, a_survey_by_the_only_thread_is_exact) {
 TEST(heap, counters_of_slots_agree_with_what_was_freed) {
     test::in_new_thread([] {
         trim(0);
-        std::uint64_t freed = stats::value(stats::page->slots_freed), bytes = stats::value(stats::page->bytes_slots_freed);
+        std::uint64_t freed = stats::value(stats::page->slots_freed),
+                      bytes = stats::value(stats::page->bytes_slots_freed);
         std::vector<void*> blocks;
         for (int i = 0; i < 10'000; ++i) blocks.push_back(lanes_malloc(96));
         for (int i = 0; i < 5'000; ++i) lanes_free(blocks[static_cast<std::size_t>(i)]);

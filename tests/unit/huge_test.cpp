@@ -10,12 +10,12 @@
 #include <string>
 #include <vector>
 
-#include "stats/stats_page.hpp"
 #include "heap/density.hpp"
 #include "heap/heap.hpp"
 #include "heap/large.hpp"
 #include "lanes/lanes.h"
 #include "os/os.hpp"
+#include "stats/stats_page.hpp"
 #include "tests/unit/support.hpp"
 
 namespace lanes::ground {

@@ -27,7 +27,8 @@ TEST(remote_word, gives_back_what_was_packed) {
     }
 }
 
-// A lane whose slots, all live, serve as memory for lists of the test's own. Aligned requests never come from bump lanes.
+// A lane whose slots, all live, serve as memory for lists of the test's own. Aligned requests never come from bump
+// lanes.
 class list_test : public testing::Test {
   protected:
     void SetUp() override {
@@ -54,7 +55,7 @@ class list_test : public testing::Test {
         return walk(first, lane_, [this](slot* s) { return seen_.push_back(s), true; });
     }
 
-    static constexpr std::size_t bytes = 2048;   // of a class with 32 slots a lane
+    static constexpr std::size_t bytes = 2048;  // of a class with 32 slots a lane
     std::vector<slot*> blocks_, list_, seen_;
     slice_record* lane_ = nullptr;
 };
@@ -124,7 +125,8 @@ TEST(free_list, the_slots_that_touch_a_set_of_pages_are_counted_exactly) {
         std::uint32_t expected = 0;
         for (std::uint32_t i = 0; i < record.lane.carved; ++i) {
             bool touches = false;
-            for (std::uint32_t b = i * bytes; b < (i + 1) * bytes; ++b) touches = touches || (pages >> b / 4096 & 1) != 0;
+            for (std::uint32_t b = i * bytes; b < (i + 1) * bytes; ++b)
+                touches = touches || (pages >> b / 4096 & 1) != 0;
             expected += touches;
         }
         ASSERT_EQ(slots_touching(pages, &record), expected) << "class " << c << ", pages " << pages;

@@ -77,7 +77,8 @@ void replay(const char* name, int steps, std::size_t most_bytes, std::size_t mos
                     ASSERT_EQ(test::number(p) % align, 0u) << bytes << " aligned to " << align << ", step " << step;
                     break;
                 }
-                default: p = lanes_malloc(bytes);
+                default:
+                    p = lanes_malloc(bytes);
             }
             ASSERT_NE(p, nullptr);
             ASSERT_TRUE(m.add(p, bytes, random())) << bytes << " bytes, step " << step;
@@ -131,9 +132,13 @@ class model_on_huge_pages : public testing::Test {
     std::size_t before_ = 0;
 };
 
-TEST_F(model_on_huge_pages, a_trace_of_all_sizes) { replay("trace of all sizes, huge", steps / 4, std::size_t{24} << 20, 3000); }
+TEST_F(model_on_huge_pages, a_trace_of_all_sizes) {
+    replay("trace of all sizes, huge", steps / 4, std::size_t{24} << 20, 3000);
+}
 TEST_F(model_on_huge_pages, a_trace_of_slots) { replay("trace of slots, huge", steps, 16 * 1024, 20'000); }
-TEST_F(model_on_huge_pages, a_trace_of_blocks_and_small_blobs) { replay("trace of blocks, huge", steps / 4, 400 * 1024, 400); }
+TEST_F(model_on_huge_pages, a_trace_of_blocks_and_small_blobs) {
+    replay("trace of blocks, huge", steps / 4, 400 * 1024, 400);
+}
 
 }  // namespace
 }  // namespace lanes::heap

@@ -19,7 +19,8 @@ option_values read(std::vector<const char*> environment, bool trusted = true) {
     environment.push_back(nullptr);
     option_values values;
     read_options(environment.data(), trusted, values, [](const option_problem& p) {
-        problems.push_back({p.variable, p.known == nullptr ? "" : p.known->name, p.nearest == nullptr ? "" : p.nearest});
+        problems.push_back(
+            {p.variable, p.known == nullptr ? "" : p.known->name, p.nearest == nullptr ? "" : p.nearest});
     });
     return values;
 }
@@ -70,8 +71,16 @@ TEST(options, numbers_take_their_whole_range_and_nothing_beside_it) {
             EXPECT_EQ(read({(name + "=" + std::to_string(good)).c_str()})[o.id], good) << name;
             EXPECT_TRUE(problems.empty()) << name;
         }
-        std::vector<std::string> bad{"", "x", "1x", " 1", "-1", "0x10", "1.5", "99999999999999999999999999",
-                                     "18446744073709551616", std::to_string(o.max + 1)};
+        std::vector<std::string> bad{"",
+                                     "x",
+                                     "1x",
+                                     " 1",
+                                     "-1",
+                                     "0x10",
+                                     "1.5",
+                                     "99999999999999999999999999",
+                                     "18446744073709551616",
+                                     std::to_string(o.max + 1)};
         if (o.min > 0) bad.push_back(std::to_string(o.min - 1));
         for (const std::string& value : bad) {
             std::string variable = name + "=" + value;
@@ -90,8 +99,8 @@ TEST(options, choices_take_their_words_and_nothing_else) {
         EXPECT_TRUE(problems.empty());
     }
     EXPECT_EQ(read({"LANES_ON_ERROR=WARN"})[option_id::on_error], 1u);
-    for (const char* bad : {"LANES_ON_ERROR=", "LANES_ON_ERROR=war", "LANES_ON_ERROR=warning", "LANES_ON_ERROR=abort|warn",
-                            "LANES_ON_ERROR=1"}) {
+    for (const char* bad : {"LANES_ON_ERROR=", "LANES_ON_ERROR=war", "LANES_ON_ERROR=warning",
+                            "LANES_ON_ERROR=abort|warn", "LANES_ON_ERROR=1"}) {
         EXPECT_EQ(read({bad})[option_id::on_error], 0u) << bad;
         EXPECT_EQ(problems.size(), 1u) << bad;
     }
@@ -104,10 +113,12 @@ TEST(options, text_is_kept_as_it_stands_in_the_environment) {
 }
 
 TEST(options, a_misspelt_name_is_reported_with_the_nearest_one) {
-    struct { const char *variable, *nearest; } cases[] = {
-        {"LANES_ON_EROR=ignore", "LANES_ON_ERROR"},       {"LANES_STAT=/tmp/x", "LANES_STATS"},
-        {"LANES_PURGE_BUDJET=1", "LANES_PURGE_BUDGET"},   {"LANES_DISABLED=1", "LANES_DISABLE"},
-        {"LANES_SCAVANGER=10", "LANES_SCAVENGER"},        {"LANES_VERBOS=1", "LANES_VERBOSE"},
+    struct {
+        const char *variable, *nearest;
+    } cases[] = {
+        {"LANES_ON_EROR=ignore", "LANES_ON_ERROR"},     {"LANES_STAT=/tmp/x", "LANES_STATS"},
+        {"LANES_PURGE_BUDJET=1", "LANES_PURGE_BUDGET"}, {"LANES_DISABLED=1", "LANES_DISABLE"},
+        {"LANES_SCAVANGER=10", "LANES_SCAVENGER"},      {"LANES_VERBOS=1", "LANES_VERBOSE"},
     };
     for (auto& c : cases) {
         auto values = read({c.variable});
@@ -120,7 +131,8 @@ TEST(options, a_misspelt_name_is_reported_with_the_nearest_one) {
 }
 
 TEST(options, a_program_with_other_rights_than_its_user_honours_disable_only) {
-    auto values = read({"LANES_DISABLE=1", "LANES_STATS=/etc/passwd", "LANES_ON_ERROR=ignore", "LANES_PURGE_BUDGET=0"}, false);
+    auto values =
+        read({"LANES_DISABLE=1", "LANES_STATS=/etc/passwd", "LANES_ON_ERROR=ignore", "LANES_PURGE_BUDGET=0"}, false);
     EXPECT_EQ(values[option_id::disable], 1u);
     EXPECT_EQ(values.string(option_id::stats), nullptr);
     EXPECT_EQ(values[option_id::on_error], 0u);

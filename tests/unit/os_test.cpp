@@ -20,7 +20,7 @@ TEST(mutex, lets_one_thread_in_at_a_time) {
         for (long i = 0; i < rounds; ++i) {
             guard held(m);
             long seen = counter;
-            if (i % 1024 == 0) std::this_thread::yield();   // so that the other comes to wait, also on one processor
+            if (i % 1024 == 0) std::this_thread::yield();  // so that the other comes to wait, also on one processor
             counter = seen + 1;
         }
     };
@@ -35,10 +35,10 @@ TEST(mutex, wakes_a_thread_that_sleeps_on_it) {
     mutex m(lock_rank::blocks);
     m.lock();
     std::thread waiting([&] { guard held(m); });
-    sleep_ms(50);   // long enough to be past spinning
+    sleep_ms(50);  // long enough to be past spinning
     m.unlock();
     waiting.join();
-    guard held(m);   // and is free afterwards
+    guard held(m);  // and is free afterwards
 }
 
 // What the child of a fork does. No fork here: one that is asked for with a lock held breaks the rank order of the
@@ -53,9 +53,22 @@ TEST(mutex, is_free_after_reset) {
 #ifndef NDEBUG
 TEST(mutex_deathtest, taking_locks_against_their_rank_is_found_in_debug_builds) {
     mutex low(lock_rank::heaps), high(lock_rank::ground), same(lock_rank::heaps);
-    { guard a(low); guard b(high); }
-    EXPECT_DEATH({ guard a(high); guard b(low); }, "same or a higher rank");
-    EXPECT_DEATH({ guard a(low); guard b(same); }, "same or a higher rank");
+    {
+        guard a(low);
+        guard b(high);
+    }
+    EXPECT_DEATH(
+        {
+            guard a(high);
+            guard b(low);
+        },
+        "same or a higher rank");
+    EXPECT_DEATH(
+        {
+            guard a(low);
+            guard b(same);
+        },
+        "same or a higher rank");
 }
 #endif
 

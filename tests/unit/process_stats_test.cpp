@@ -15,11 +15,11 @@
 namespace lanes::stats {
 namespace {
 
-
 // A file as `lanes run` makes it, mapped.
 class stats_file {
   public:
-    explicit stats_file(std::uint32_t slots, std::uint64_t magic = stats::stats_magic, std::uint32_t version = stats::stats_version)
+    explicit stats_file(std::uint32_t slots, std::uint64_t magic = stats::stats_magic,
+                        std::uint32_t version = stats::stats_version)
         : bytes_((slots + 1) * stats::stats_slot_bytes) {
         std::string name = "/tmp/lanes-stats-test-XXXXXX";
         int fd = mkstemp(name.data());
@@ -60,15 +60,17 @@ TEST(process_stats, counters_outlive_the_process_in_the_slot_that_it_claimed) {
     pid_t pid = 0;
     int pipes[2];
     ASSERT_EQ(pipe(pipes), 0);
-    EXPECT_EQ(child_with_stats(file.path, [&] {
-        pid_t me = getpid();
-        [[maybe_unused]] auto written = write(pipes[1], &me, sizeof me);
-        static_cast<void>(lanes_malloc(3'000'000));
-        static_cast<void>(lanes_malloc(100'000));
-        for (int i = 0; i < 100; ++i) static_cast<void>(lanes_malloc(1000));
-        kill(me, SIGKILL);
-        return 0;
-    }), 1000 + SIGKILL);
+    EXPECT_EQ(child_with_stats(file.path,
+                               [&] {
+                                   pid_t me = getpid();
+                                   [[maybe_unused]] auto written = write(pipes[1], &me, sizeof me);
+                                   static_cast<void>(lanes_malloc(3'000'000));
+                                   static_cast<void>(lanes_malloc(100'000));
+                                   for (int i = 0; i < 100; ++i) static_cast<void>(lanes_malloc(1000));
+                                   kill(me, SIGKILL);
+                                   return 0;
+                               }),
+              1000 + SIGKILL);
     ASSERT_EQ(read(pipes[0], &pid, sizeof pid), static_cast<ssize_t>(sizeof pid));
     close(pipes[0]);
     close(pipes[1]);
@@ -81,7 +83,7 @@ TEST(process_stats, counters_outlive_the_process_in_the_slot_that_it_claimed) {
     EXPECT_GE(stats::value(s->blob_bytes), 3'000'000u);
     EXPECT_GE(stats::value(s->block_live_bytes), 100'000u);
     EXPECT_EQ(stats::value(s->blobs_allocated), 1u);
-    EXPECT_EQ(stats::value(s->lanes_opened), 2u);   // 100 slots of 65 a lane, two of them in a bump lane
+    EXPECT_EQ(stats::value(s->lanes_opened), 2u);  // 100 slots of 65 a lane, two of them in a bump lane
     EXPECT_GE(stats::value(s->peak_bytes), 3'100'000u);
     EXPECT_EQ(file.slot(1)->magic, 0u);
 }
@@ -89,10 +91,13 @@ TEST(process_stats, counters_outlive_the_process_in_the_slot_that_it_claimed) {
 TEST(process_stats, each_process_gets_a_slot_of_its_own_on_whatever_page_it_lies) {
     stats_file file(12);
     for (std::uint32_t i = 0; i < 12; ++i) {
-        EXPECT_EQ(child_with_stats(file.path, [&] {
-            for (std::uint32_t n = 0; n <= i; ++n) static_cast<void>(lanes_malloc(1'000'000));
-            return 0;
-        }), 0);
+        EXPECT_EQ(child_with_stats(file.path,
+                                   [&] {
+                                       for (std::uint32_t n = 0; n <= i; ++n)
+                                           static_cast<void>(lanes_malloc(1'000'000));
+                                       return 0;
+                                   }),
+                  0);
     }
     for (std::uint32_t i = 0; i < 12; ++i) {
         EXPECT_EQ(file.slot(i)->magic, stats::stats_magic);
@@ -102,16 +107,20 @@ TEST(process_stats, each_process_gets_a_slot_of_its_own_on_whatever_page_it_lies
 
 TEST(process_stats, the_child_of_a_fork_counts_in_its_own_slot_and_leaves_its_parents_alone) {
     stats_file file(8);
-    EXPECT_EQ(child_with_stats(file.path, [&] {
-        static_cast<void>(lanes_malloc(1'000'000));
-        int status = test::in_child([&] {
-            if (stats::value(stats::page->blobs_allocated) != 0) return 1;         // events begin at zero
-            if (stats::value(stats::page->blob_bytes) < 1'000'000) return 2;       // what is held is held here too
-            for (int i = 0; i < 5; ++i) static_cast<void>(lanes_malloc(2'000'000));
-            return stats::page->pid == static_cast<std::uint32_t>(getpid()) ? 0 : 3;
-        });
-        return status != 0 ? status : stats::value(stats::page->blobs_allocated) == 1 ? 0 : 4;
-    }), 0);
+    EXPECT_EQ(
+        child_with_stats(file.path,
+                         [&] {
+                             static_cast<void>(lanes_malloc(1'000'000));
+                             int status = test::in_child([&] {
+                                 if (stats::value(stats::page->blobs_allocated) != 0) return 1;  // events begin at zero
+                                 if (stats::value(stats::page->blob_bytes) < 1'000'000)
+                                     return 2;  // what is held is held here too
+                                 for (int i = 0; i < 5; ++i) static_cast<void>(lanes_malloc(2'000'000));
+                                 return stats::page->pid == static_cast<std::uint32_t>(getpid()) ? 0 : 3;
+                             });
+                             return status != 0 ? status : stats::value(stats::page->blobs_allocated) == 1 ? 0 : 4;
+                         }),
+        0);
     EXPECT_EQ(file.header()->claimed.load(), 2u);
     EXPECT_NE(file.slot(0)->pid, file.slot(1)->pid);
     EXPECT_EQ(stats::value(file.slot(0)->blobs_allocated), 1u);
@@ -122,18 +131,20 @@ TEST(process_stats, the_child_of_a_fork_counts_in_its_own_slot_and_leaves_its_pa
 
 TEST(process_stats, when_the_slots_run_out_processes_count_in_private) {
     stats_file file(1);
-    EXPECT_EQ(child_with_stats(file.path, [&] {
-        static_cast<void>(lanes_malloc(1'000'000));
-        // Children without a slot, and their children, must not write into ours.
-        return test::in_child([] {
-            for (int i = 0; i < 3; ++i) static_cast<void>(lanes_malloc(1'000'000));
-            int deeper = test::in_child([] {
-                static_cast<void>(lanes_malloc(1'000'000));
-                return stats::value(stats::page->blobs_allocated) == 1 ? 0 : 1;
-            });
-            return deeper + (stats::value(stats::page->blobs_allocated) == 3 ? 0 : 2);
-        });
-    }), 0);
+    EXPECT_EQ(child_with_stats(file.path,
+                               [&] {
+                                   static_cast<void>(lanes_malloc(1'000'000));
+                                   // Children without a slot, and their children, must not write into ours.
+                                   return test::in_child([] {
+                                       for (int i = 0; i < 3; ++i) static_cast<void>(lanes_malloc(1'000'000));
+                                       int deeper = test::in_child([] {
+                                           static_cast<void>(lanes_malloc(1'000'000));
+                                           return stats::value(stats::page->blobs_allocated) == 1 ? 0 : 1;
+                                       });
+                                       return deeper + (stats::value(stats::page->blobs_allocated) == 3 ? 0 : 2);
+                                   });
+                               }),
+              0);
     EXPECT_EQ(stats::value(file.slot(0)->blobs_allocated), 1u);
     EXPECT_EQ(child_with_stats(file.path, [] { return stats::page->magic == stats::stats_magic ? 0 : 1; }), 0);
     EXPECT_EQ(stats::value(file.slot(0)->blobs_allocated), 1u);
@@ -160,7 +171,7 @@ TEST(process_stats, a_file_that_cannot_be_used_leaves_the_program_running) {
 }
 
 TEST(process_stats, a_slot_that_the_header_promises_beyond_the_end_of_the_file_is_not_touched) {
-    stats_file file(3);   // one page
+    stats_file file(3);  // one page
     file.header()->slots = 1000;
     file.header()->claimed = 500;
     EXPECT_EQ(child_with_stats(file.path, [] { return stats::page->magic == stats::stats_magic ? 0 : 1; }), 0);
@@ -170,18 +181,19 @@ TEST(process_stats, the_summary_names_the_process_and_counts) {
     int pipes[2];
     ASSERT_EQ(pipe(pipes), 0);
     EXPECT_EQ(test::in_child([&] {
-        dup2(pipes[1], 2);
-        static_cast<void>(lanes_malloc(1'000'000));
-        print_summary();
-        return 0;
-    }), 0);
+                  dup2(pipes[1], 2);
+                  static_cast<void>(lanes_malloc(1'000'000));
+                  print_summary();
+                  return 0;
+              }),
+              0);
     close(pipes[1]);
     std::string text(4096, 0);
     text.resize(static_cast<std::size_t>(read(pipes[0], text.data(), text.size())));
     close(pipes[0]);
     EXPECT_EQ(text.rfind("lanes: ", 0), 0u);
     EXPECT_NE(text.find("process_stats"), std::string::npos);
-    EXPECT_NE(text.find("blobs 980 KiB"), std::string::npos) << text;   // 1'000'000 bytes in whole pages of 4 KiB
+    EXPECT_NE(text.find("blobs 980 KiB"), std::string::npos) << text;  // 1'000'000 bytes in whole pages of 4 KiB
     EXPECT_EQ(text.back(), '\n');
 }
 

@@ -92,72 +92,80 @@ TEST_P(scarce_memory_test, all_of_it_can_be_used_and_what_was_freed_serves_every
     if (test::sanitized) GTEST_SKIP() << "the sanitizer's own address space is beyond any limit";
     EXPECT_EQ(test::in_child([] { return exhaust_and_recover(GetParam()); }, 120), good);
 }
-INSTANTIATE_TEST_SUITE_P(limits, scarce_memory_test, testing::Values(64 * mib, 256 * mib, 600 * mib, 1024 * mib, 4096 * mib));
+INSTANTIATE_TEST_SUITE_P(limits, scarce_memory_test,
+                         testing::Values(64 * mib, 256 * mib, 600 * mib, 1024 * mib, 4096 * mib));
 
 // The same mode without a limit, so that sanitizers see it too: a reservation too small to be held whole.
 TEST(scarce_memory, pieces_serve_every_size_and_alignment_and_are_reused) {
-    EXPECT_EQ(test::in_child([] {
-        setenv("LANES_RESERVE", "1", 1);
-        test::random_source random("pieces");
-        struct block {
-            void* at;
-            std::size_t bytes;
-        };
-        std::vector<block> live;
-        for (int step = 0; step < 20'000; ++step) {
-            if (live.size() < 300 && random.percent(60)) {
-                std::size_t bytes = random.size(2 * mib), align = std::size_t{1} << random.below(random.percent(5) ? 23 : 13);
-                block b{lanes_aligned_alloc(align, bytes), bytes};
-                if (b.at == nullptr || test::number(b.at) % align != 0) return 1;
-                test::fill(b.at, bytes, test::number(b.at));
-                live.push_back(b);
-            } else if (!live.empty()) {
-                std::size_t i = random.below(live.size());
-                if (!test::holds(live[i].at, live[i].bytes, test::number(live[i].at))) return 2;
-                if (random.percent(20)) {
-                    std::uint64_t seed = test::number(live[i].at);
-                    std::size_t bytes = random.size(2 * mib);
-                    void* moved = lanes_realloc(live[i].at, bytes);
-                    if (moved == nullptr || !test::holds(moved, live[i].bytes, seed, std::min(bytes, live[i].bytes))) return 3;
-                    test::fill(moved, bytes, test::number(moved));
-                    live[i] = {moved, bytes};
-                } else {
-                    lanes_free(live[i].at);
-                    live[i] = live.back();
-                    live.pop_back();
-                }
-            }
-        }
-        if (!ground::state.piecewise) return 4;
-        for (block& b : live) lanes_free(b.at);
-        trim(0);
-        return ground::state.dirty_pages == 0 ? 0 : 5;
-    }, 120), 0);
+    EXPECT_EQ(test::in_child(
+                  [] {
+                      setenv("LANES_RESERVE", "1", 1);
+                      test::random_source random("pieces");
+                      struct block {
+                          void* at;
+                          std::size_t bytes;
+                      };
+                      std::vector<block> live;
+                      for (int step = 0; step < 20'000; ++step) {
+                          if (live.size() < 300 && random.percent(60)) {
+                              std::size_t bytes = random.size(2 * mib),
+                                          align = std::size_t{1} << random.below(random.percent(5) ? 23 : 13);
+                              block b{lanes_aligned_alloc(align, bytes), bytes};
+                              if (b.at == nullptr || test::number(b.at) % align != 0) return 1;
+                              test::fill(b.at, bytes, test::number(b.at));
+                              live.push_back(b);
+                          } else if (!live.empty()) {
+                              std::size_t i = random.below(live.size());
+                              if (!test::holds(live[i].at, live[i].bytes, test::number(live[i].at))) return 2;
+                              if (random.percent(20)) {
+                                  std::uint64_t seed = test::number(live[i].at);
+                                  std::size_t bytes = random.size(2 * mib);
+                                  void* moved = lanes_realloc(live[i].at, bytes);
+                                  if (moved == nullptr ||
+                                      !test::holds(moved, live[i].bytes, seed, std::min(bytes, live[i].bytes)))
+                                      return 3;
+                                  test::fill(moved, bytes, test::number(moved));
+                                  live[i] = {moved, bytes};
+                              } else {
+                                  lanes_free(live[i].at);
+                                  live[i] = live.back();
+                                  live.pop_back();
+                              }
+                          }
+                      }
+                      if (!ground::state.piecewise) return 4;
+                      for (block& b : live) lanes_free(b.at);
+                      trim(0);
+                      return ground::state.dirty_pages == 0 ? 0 : 5;
+                  },
+                  120),
+              0);
 }
 
 // A limit that comes after the start, when the address space is held but pages may be refused.
 TEST(scarce_memory, a_refusal_leaves_everything_as_it_was) {
     if (test::sanitized) GTEST_SKIP() << "the sanitizer needs memory of its own";
     EXPECT_EQ(test::in_child([] {
-        void* kept = lanes_malloc(1'000'000);
-        test::fill(kept, 1'000'000, 1);
-        rlimit r{64 * mib, 64 * mib};
-        if (setrlimit(RLIMIT_DATA, &r) != 0) return 99;
-        link* list = nullptr;
-        std::size_t n = allocate_until_null(mib, list);
-        if (lanes_realloc(kept, 500 * mib) != nullptr || errno != ENOMEM) return 1;
-        if (!test::holds(kept, 1'000'000, 1)) return 2;
-        // Making a block smaller never needs memory that is not there.
-        link* small = nullptr;
-        allocate_until_null(16, small);
-        kept = lanes_realloc(kept, 10'000);
-        if (kept == nullptr || !test::holds(kept, 1'000'000, 1, 10'000)) return 3;
-        free_list_of(small);
-        free_list_of(list);
-        list = nullptr;
-        std::size_t again = allocate_until_null(mib, list);
-        return again >= n ? 0 : 4;
-    }), 0);
+                  void* kept = lanes_malloc(1'000'000);
+                  test::fill(kept, 1'000'000, 1);
+                  rlimit r{64 * mib, 64 * mib};
+                  if (setrlimit(RLIMIT_DATA, &r) != 0) return 99;
+                  link* list = nullptr;
+                  std::size_t n = allocate_until_null(mib, list);
+                  if (lanes_realloc(kept, 500 * mib) != nullptr || errno != ENOMEM) return 1;
+                  if (!test::holds(kept, 1'000'000, 1)) return 2;
+                  // Making a block smaller never needs memory that is not there.
+                  link* small = nullptr;
+                  allocate_until_null(16, small);
+                  kept = lanes_realloc(kept, 10'000);
+                  if (kept == nullptr || !test::holds(kept, 1'000'000, 1, 10'000)) return 3;
+                  free_list_of(small);
+                  free_list_of(list);
+                  list = nullptr;
+                  std::size_t again = allocate_until_null(mib, list);
+                  return again >= n ? 0 : 4;
+              }),
+              0);
 }
 
 }  // namespace

@@ -49,7 +49,8 @@ TEST(size_class, aligned_is_the_smallest_whose_every_slot_is_aligned) {
     for (std::size_t align = 16; align <= slot_max; align *= 2) {
         for (std::size_t bytes = 0; bytes <= slot_max + 32; ++bytes) {
             unsigned expected = 1;
-            while (expected < class_count && (class_bytes[expected] < bytes || class_bytes[expected] % align != 0)) ++expected;
+            while (expected < class_count && (class_bytes[expected] < bytes || class_bytes[expected] % align != 0))
+                ++expected;
             ASSERT_EQ(aligned_class_of(bytes, align), expected) << bytes << " aligned to " << align;
         }
     }

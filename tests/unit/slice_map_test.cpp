@@ -11,7 +11,7 @@
 namespace lanes::ground {
 namespace {
 
-constexpr std::uint32_t slices = 2000;   // enough for whole words of either value and runs across them
+constexpr std::uint32_t slices = 2000;  // enough for whole words of either value and runs across them
 
 struct model {
     std::vector<bool> bits = std::vector<bool>(slices, false);
@@ -40,16 +40,31 @@ TEST(slice_map, agrees_with_a_vector_of_bools) {
     model m;
     for (int step = 0; step < 100'000; ++step) {
         auto first = static_cast<slice_index>(random.below(slices));
-        auto n = static_cast<std::uint32_t>(random.percent(30) ? random.below(slices - first + 1)
-                                                               : random.below(std::min<std::uint64_t>(70, slices - first + 1)));
+        auto n = static_cast<std::uint32_t>(random.percent(30)
+                                                ? random.below(slices - first + 1)
+                                                : random.below(std::min<std::uint64_t>(70, slices - first + 1)));
         switch (random.below(7)) {
-            case 0: map->set(first, n), m.write(first, n, true); break;
-            case 1: map->clear(first, n), m.write(first, n, false); break;
-            case 2: ASSERT_EQ(map->count(first, n), m.count(first, n)) << "step " << step; break;
-            case 3: ASSERT_EQ(map->next_set(first, first + n), m.next(first, first + n, true)) << "step " << step; break;
-            case 4: ASSERT_EQ(map->next_clear(first, first + n), m.next(first, first + n, false)) << "step " << step; break;
-            case 5: ASSERT_EQ(map->last_set(first), m.last(first)) << "step " << step; break;
-            case 6: ASSERT_EQ(map->test(first), m.bits[first]) << "step " << step; break;
+            case 0:
+                map->set(first, n), m.write(first, n, true);
+                break;
+            case 1:
+                map->clear(first, n), m.write(first, n, false);
+                break;
+            case 2:
+                ASSERT_EQ(map->count(first, n), m.count(first, n)) << "step " << step;
+                break;
+            case 3:
+                ASSERT_EQ(map->next_set(first, first + n), m.next(first, first + n, true)) << "step " << step;
+                break;
+            case 4:
+                ASSERT_EQ(map->next_clear(first, first + n), m.next(first, first + n, false)) << "step " << step;
+                break;
+            case 5:
+                ASSERT_EQ(map->last_set(first), m.last(first)) << "step " << step;
+                break;
+            case 6:
+                ASSERT_EQ(map->test(first), m.bits[first]) << "step " << step;
+                break;
         }
     }
 }

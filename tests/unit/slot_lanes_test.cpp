@@ -8,7 +8,6 @@
 #include <unordered_set>
 #include <vector>
 
-#include "stats/stats_page.hpp"
 #include "ground/state.hpp"
 #include "heap/bump_lane.hpp"
 #include "heap/free_list.hpp"
@@ -17,6 +16,7 @@
 #include "heap/thread.hpp"
 #include "heap/thread_cache.hpp"
 #include "lanes/lanes.h"
+#include "stats/stats_page.hpp"
 #include "tests/unit/support.hpp"
 
 namespace lanes::heap {
@@ -28,7 +28,7 @@ survey_totals survey_now() {
     return t;
 }
 slice_record* lane_of(const void* p) { return ground::find(p); }
-std::size_t bytes_of(unsigned c) { return c == 0 ? 0 : base::class_bytes[c]; }   // class 0 serves requests for nothing
+std::size_t bytes_of(unsigned c) { return c == 0 ? 0 : base::class_bytes[c]; }  // class 0 serves requests for nothing
 std::uint32_t capacity_of(unsigned c) { return static_cast<std::uint32_t>(base::slice_bytes / base::class_bytes[c]); }
 
 // The first objects of each class in a thread would come from its bump lane: the thread has had its share of that here.
@@ -41,7 +41,8 @@ std::vector<void*> allocate_slots(unsigned c, std::size_t n) {
     }
     return slots;
 }
-// Classes above small_max go to the thread's cache first, which would keep the last of them: here they go on to their lanes.
+// Classes above small_max go to the thread's cache first, which would keep the last of them: here they go on to their
+// lanes.
 void free_slot(void* p) {
     lanes_free(p);
     if (current != &no_heap) flush_cache(current);
@@ -168,7 +169,7 @@ TEST_F(slot_lane_test, the_size_of_the_last_object_in_a_bump_lane_does_not_chang
             last = p;
             void* q = allocate_bumped_object(208);
             last = nullptr;
-            while (looking) std::this_thread::yield();   // so that nobody asks about a block that is freed
+            while (looking) std::this_thread::yield();  // so that nobody asks about a block that is freed
             lanes_free(q);
             lanes_free(p);
         }
@@ -204,7 +205,7 @@ TEST_F(slot_lane_test, a_full_lane_wakes_when_an_eighth_of_it_is_free) {
     for (unsigned c : some_classes) {
         test::in_new_thread([=] {
             std::uint32_t capacity = capacity_of(c);
-            auto slots = allocate_slots(c, capacity + 1);   // the last opens a second lane
+            auto slots = allocate_slots(c, capacity + 1);  // the last opens a second lane
             slice_record* lane = lane_of(slots[0]);
             ASSERT_EQ(lane->state, lane_state::full) << "class " << c;
             std::uint32_t wake = wake_of(lane);
@@ -331,7 +332,7 @@ TEST_F(slot_lane_test, what_an_ended_thread_left_is_intact_and_its_room_is_adopt
             for (std::size_t i = 0; i < left.size(); ++i) EXPECT_TRUE(test::holds(left[i], base::class_bytes[c], i));
             EXPECT_EQ(lane->owner.load(), current) << "class " << c;
             free_all(more);
-            free_all(left);   // local by now
+            free_all(left);  // local by now
         });
         EXPECT_EQ(stats::value(stats::page->lanes_adopted), adopted + 1);
         EXPECT_EQ(survey_now().lanes_of[c], 0u) << "class " << c;
@@ -346,7 +347,7 @@ TEST_F(slot_lane_test, a_crowded_lane_of_an_ended_thread_becomes_adoptable_when_
         EXPECT_EQ(lane->state, lane_state::abandoned) << "class " << c;
         std::uint32_t wake = wake_of(lane);
         for (std::uint32_t i = 0; i < wake;) {
-            test::in_new_thread([&] {   // too few frees for a heap, so each arrives at once
+            test::in_new_thread([&] {  // too few frees for a heap, so each arrives at once
                 for (int k = 0; k < 25 && i < wake; ++k, ++i) {
                     EXPECT_EQ(lane->state, lane_state::abandoned) << "class " << c << " after " << i;
                     lanes_free(left[i]);
@@ -371,9 +372,9 @@ TEST_F(slot_lane_test, a_lane_of_an_ended_thread_is_released_by_whoever_frees_it
 
 TEST_F(slot_lane_test, runs_of_a_thread_that_ends_are_handed_over) {
     test::in_new_thread([] {
-        auto slots = allocate_slots(3, 3);   // too few to be handed over before the end
+        auto slots = allocate_slots(3, 3);  // too few to be handed over before the end
         test::in_new_thread([&] {
-            free_all(allocate_slots(3, 1));   // gives the thread a heap, and so pending runs
+            free_all(allocate_slots(3, 1));  // gives the thread a heap, and so pending runs
             free_all(slots);
             EXPECT_EQ(survey_now().slots_of[3], 3u);
         });
@@ -418,7 +419,7 @@ void purge_holes_of_class(unsigned c, std::size_t lanes, std::uint64_t seed) {
     std::unordered_set<void*> freed;
     for (void* p : slots) {
         std::memset(p, 0xdd, bytes);
-        if (random.below(4 * 4096 / bytes) == 0) {   // about one on every fourth page
+        if (random.below(4 * 4096 / bytes) == 0) {  // about one on every fourth page
             survivors.push_back({p, random()});
             test::fill(p, bytes, survivors.back().seed);
         } else {
@@ -561,7 +562,7 @@ TEST_F(slot_lane_test, a_trim_by_another_thread_loses_no_slot_that_was_freed_by_
 
 TEST_F(slot_lane_test, a_second_trim_has_nothing_to_give) {
     test::in_new_thread([] {
-        auto slots = allocate_slots(4, 5 * capacity_of(4) - 300);   // the last lane is not carved to its end
+        auto slots = allocate_slots(4, 5 * capacity_of(4) - 300);  // the last lane is not carved to its end
         for (std::size_t i = 0; i < slots.size(); ++i) {
             if (i % 200 != 0) lanes_free(slots[i]);
         }
@@ -580,7 +581,8 @@ TEST_F(slot_lane_test, room_in_lanes_set_aside_is_used_before_another_lane_is_op
         std::vector<void*> kept;
         for (int round = 0; round < 40; ++round) {
             // A burst of frees in an old lane wakes it; what is allocated then is kept, so that the burst is used up.
-            for (std::uint32_t i = 0; i < capacity / 4; ++i) lanes_free(pool[(static_cast<unsigned>(round) % 2) * capacity + i]);
+            for (std::uint32_t i = 0; i < capacity / 4; ++i)
+                lanes_free(pool[(static_cast<unsigned>(round) % 2) * capacity + i]);
             auto refilled = allocate_slots(c, capacity / 4 + 40);
             std::copy(refilled.begin(), refilled.begin() + capacity / 4, pool.begin() + (round % 2) * capacity);
             kept.insert(kept.end(), refilled.begin() + capacity / 4, refilled.end());

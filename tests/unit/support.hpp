@@ -1,5 +1,5 @@
-// What the unit and stress tests share: random numbers with a printed seed, contents that can be recognised, threads and
-// child processes whose verdict comes back.
+// What the unit and stress tests share: random numbers with a printed seed, contents that can be recognised, threads
+// and child processes whose verdict comes back.
 #pragma once
 
 #include <signal.h>
@@ -46,8 +46,8 @@ class random_source {
     std::uint64_t state_;
 };
 
-// Contents that depend on `seed` and the place, and whether they are still there. Above 16 KiB the whole ends are written
-// and looked at, and between them one word in every 512 bytes.
+// Contents that depend on `seed` and the place, and whether they are still there. Above 16 KiB the whole ends are
+// written and looked at, and between them one word in every 512 bytes.
 inline std::uint64_t word_at(std::size_t i, std::uint64_t seed) { return (seed + i) * 0x9e3779b97f4a7c15; }
 
 template <class F>
@@ -107,7 +107,7 @@ int in_child(F&& f, unsigned seconds = 60) {
 }
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool sanitized = true;   // the sanitizer's shadow memory rules out limits of the address space
+inline constexpr bool sanitized = true;  // the sanitizer's shadow memory rules out limits of the address space
 #else
 inline constexpr bool sanitized = false;
 #endif

@@ -10,11 +10,11 @@
 #include <thread>
 #include <vector>
 
-#include "stats/stats_page.hpp"
 #include "heap/bump_lane.hpp"
 #include "heap/thread.hpp"
 #include "lanes/lanes.h"
 #include "route/route.hpp"
+#include "stats/stats_page.hpp"
 #include "tests/unit/support.hpp"
 #include "tests/unit/thread_cache_support.hpp"
 

@@ -6,9 +6,9 @@
 #include <set>
 #include <vector>
 
-#include "stats/stats_page.hpp"
 #include "heap/heap.hpp"
 #include "lanes/lanes.h"
+#include "stats/stats_page.hpp"
 #include "tests/unit/support.hpp"
 
 namespace lanes::heap {
@@ -42,7 +42,8 @@ void allocate_in_the_last_round(void* round) {
         }
     }
     EXPECT_EQ(std::set<void*>(blocks.begin(), blocks.end()).size(), blocks.size());
-    for (std::size_t i = 0; i < blocks.size(); ++i) EXPECT_TRUE(test::holds(blocks[i], sizes[i], test::number(blocks[i])));
+    for (std::size_t i = 0; i < blocks.size(); ++i)
+        EXPECT_TRUE(test::holds(blocks[i], sizes[i], test::number(blocks[i])));
     blocks[0] = lanes_realloc(blocks[0], 5000);
     for (void* p : blocks) lanes_free(p);
     EXPECT_EQ(current, &no_heap);
@@ -52,7 +53,7 @@ TEST(thread_end, a_thread_past_its_end_allocates_from_the_late_heap) {
 #if defined(__SANITIZE_THREAD__)
     GTEST_SKIP() << "ThreadSanitizer's runtime ends before the last round of destructors";
 #endif
-    ASSERT_TRUE(start());   // the heap's own key is older, so its destructor runs first
+    ASSERT_TRUE(start());  // the heap's own key is older, so its destructor runs first
     ASSERT_EQ(pthread_key_create(&probe_key, allocate_in_the_last_round), 0);
     for (int i = 0; i < 3; ++i) {
         test::in_new_thread([] {
@@ -86,7 +87,7 @@ TEST(thread_end, a_thread_whose_only_call_is_a_free_in_the_last_round_keeps_noth
     static pthread_key_t key;
     static void* handed_over;
     ASSERT_TRUE(start());
-    lanes_free(lanes_malloc(10));   // the heap's own key is older, so its destructor runs first
+    lanes_free(lanes_malloc(10));  // the heap's own key is older, so its destructor runs first
     auto free_in_the_last_round = [](void* round) {
         auto n = reinterpret_cast<std::uintptr_t>(round);
         if (n < 4) {
@@ -101,7 +102,8 @@ TEST(thread_end, a_thread_whose_only_call_is_a_free_in_the_last_round_keeps_noth
         std::uint64_t blocks = stats::value(stats::page->block_live_bytes);
         handed_over = lanes_malloc(bytes);
         test::in_new_thread([] { pthread_setspecific(key, reinterpret_cast<void*>(1)); });
-        EXPECT_EQ(stats::value(stats::page->threads_started) - stats::value(stats::page->threads_ended), heaps) << bytes;
+        EXPECT_EQ(stats::value(stats::page->threads_started) - stats::value(stats::page->threads_ended), heaps)
+            << bytes;
         EXPECT_EQ(stats::value(stats::page->block_live_bytes), blocks) << bytes;
     }
     pthread_key_delete(key);

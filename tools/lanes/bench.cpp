@@ -1,6 +1,4 @@
 // `lanes bench`: the suites that judge lanes, or what an earlier run has found.
-#include "tools/compare/measure/suite_run.hpp"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,11 +9,12 @@
 #include "tools/compare/judge/judgement.hpp"
 #include "tools/compare/judge/merge.hpp"
 #include "tools/compare/judge/result_json.hpp"
+#include "tools/compare/measure/suite_run.hpp"
 #include "tools/compare/report/report.hpp"
 #include "tools/lanes/commands.hpp"
+#include "tools/lanes/report_output.hpp"
 #include "tools/support/failure.hpp"
 #include "tools/support/file.hpp"
-#include "tools/lanes/report_output.hpp"
 
 namespace lanes::tool {
 namespace {

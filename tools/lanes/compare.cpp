@@ -5,8 +5,8 @@
 
 #include "tools/compare/measure/measured_run.hpp"
 #include "tools/lanes/commands.hpp"
-#include "tools/support/failure.hpp"
 #include "tools/lanes/report_output.hpp"
+#include "tools/support/failure.hpp"
 
 namespace lanes::tool {
 namespace {

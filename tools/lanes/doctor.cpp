@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "tools/support/known_allocators.hpp"
 #include "tools/lanes/commands.hpp"
 #include "tools/support/diagnosis.hpp"
 #include "tools/support/failure.hpp"
+#include "tools/support/known_allocators.hpp"
 #include "tools/support/preload.hpp"
 #include "tools/support/proc.hpp"
 #include "tools/support/program.hpp"

@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "tools/support/text.hpp"
 #include "tools/lanes/commands.hpp"
-#include "tools/support/failure.hpp"
 #include "tools/lanes/help_texts.hpp"
+#include "tools/support/failure.hpp"
+#include "tools/support/text.hpp"
 
 namespace {
 

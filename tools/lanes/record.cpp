@@ -10,14 +10,14 @@
 #include <numeric>
 #include <optional>
 
-#include "tools/support/places.hpp"
 #include "tools/instruments/trace_raw.h"
 #include "tools/instruments/trace_writer.hpp"
-#include "tools/support/child.hpp"
 #include "tools/lanes/commands.hpp"
+#include "tools/support/child.hpp"
 #include "tools/support/counters.hpp"
 #include "tools/support/diagnosis.hpp"
 #include "tools/support/failure.hpp"
+#include "tools/support/places.hpp"
 #include "tools/support/preload.hpp"
 #include "tools/support/proc.hpp"
 #include "tools/support/program.hpp"

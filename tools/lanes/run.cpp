@@ -1,15 +1,15 @@
 // `lanes run`: starts a command with the library preloaded, and checks that the preload took effect.
 #include <fmt/format.h>
 
-#include "tools/support/child.hpp"
 #include "tools/lanes/commands.hpp"
+#include "tools/lanes/summary.hpp"
+#include "tools/support/child.hpp"
 #include "tools/support/diagnosis.hpp"
 #include "tools/support/failure.hpp"
 #include "tools/support/preload.hpp"
 #include "tools/support/proc.hpp"
 #include "tools/support/program.hpp"
 #include "tools/support/stats_reader.hpp"
-#include "tools/lanes/summary.hpp"
 
 namespace lanes::tool {
 namespace {

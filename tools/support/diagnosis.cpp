@@ -10,9 +10,9 @@
 #include <cerrno>
 #include <cstring>
 
-#include "tools/support/known_allocators.hpp"
 #include "tools/support/failure.hpp"
 #include "tools/support/file.hpp"
+#include "tools/support/known_allocators.hpp"
 #include "tools/support/preload.hpp"
 
 namespace lanes::tool {

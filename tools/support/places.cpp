@@ -56,8 +56,7 @@ bench_folders find_bench(const std::string& suites) {
         std::error_code error;
         fs::path folder = fs::canonical(suites, error);
         if (error || !fs::is_directory(folder, error)) {
-            throw failure(exit_code::bad_input,
-                          fmt::format("--suites '{}' is no folder; check the path", suites));
+            throw failure(exit_code::bad_input, fmt::format("--suites '{}' is no folder; check the path", suites));
         }
         found.source = folder.parent_path();
     }

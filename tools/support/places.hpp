@@ -15,10 +15,10 @@ struct instrument_paths {
 instrument_paths find_instruments();
 
 struct bench_folders {
-    std::string programs;  // what was built: {bench} of the suites
-    std::string source;    // what is data: {source} of the suites, with suites/ in it
+    std::string programs;     // what was built: {bench} of the suites
+    std::string source;       // what is data: {source} of the suites, with suites/ in it
     std::string instruments;  // what is put into or around a measured process: {instruments} of the suites
-    std::string command;   // this command: {lanes} of the suites, for rows that prepare a trace
+    std::string command;      // this command: {lanes} of the suites, for rows that prepare a trace
 };
 
 // `suites` is the folder of the manifests when the user has one of their own, else empty. Throws failure(bad_input).

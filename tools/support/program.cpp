@@ -10,9 +10,9 @@
 #include <cstring>
 #include <sstream>
 
-#include "tools/support/known_allocators.hpp"
 #include "tools/support/failure.hpp"
 #include "tools/support/file.hpp"
+#include "tools/support/known_allocators.hpp"
 
 namespace lanes::tool {
 namespace {

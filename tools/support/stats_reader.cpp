@@ -15,9 +15,9 @@
 #include <ctime>
 #include <optional>
 
-#include "tools/support/known_allocators.hpp"
 #include "tools/support/elf.hpp"
 #include "tools/support/failure.hpp"
+#include "tools/support/known_allocators.hpp"
 #include "tools/support/proc.hpp"
 
 namespace lanes::tool {

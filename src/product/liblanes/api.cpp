@@ -1,9 +1,9 @@
 // The C interface of include/lanes/lanes.h, in both libraries.
 #include <cerrno>
 
-#include "stats/stats_page.hpp"
 #include "heap/fast_path.hpp"
 #include "lanes/lanes.h"
+#include "stats/stats_page.hpp"
 
 namespace heap = lanes::heap;
 namespace stats = lanes::stats;

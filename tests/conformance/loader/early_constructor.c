@@ -1,4 +1,5 @@
-/* A library that is preloaded before ours and calls the whole family from its constructor, before any of ours ran (F1). */
+/* A library that is preloaded before ours and calls the whole family from its constructor, before any of ours ran
+ * (F1). */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif

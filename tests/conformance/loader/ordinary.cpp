@@ -1,24 +1,25 @@
 // An ordinary program that does a bit of everything and prints a number that must not depend on the allocator; the
-// loader driver runs it in unusual surroundings. Paths of plugins come as arguments: [DEEPBIND_PLUGIN THREAD_LOCAL_PLUGIN]
+// loader driver runs it in unusual surroundings. Paths of plugins come as arguments: [DEEPBIND_PLUGIN
+// THREAD_LOCAL_PLUGIN]
+#include <dlfcn.h>
+#include <iconv.h>
+#include <langinfo.h>
+#include <malloc.h>
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <clocale>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <iconv.h>
-#include <langinfo.h>
-#include <malloc.h>
 #include <map>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
-
-#include <dlfcn.h>
-#include <pthread.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 namespace {
 
@@ -74,13 +75,14 @@ void use_deepbind_plugin(const char* path) {
     auto works_alone = reinterpret_cast<int (*)()>(dlsym(plugin, "plugin_works_alone"));
     auto malloc_address = reinterpret_cast<void* (*)()>(dlsym(plugin, "plugin_malloc_address"));
     const char* preloaded = getenv("LD_PRELOAD");
-    if (preloaded != nullptr && preloaded[0] != 0 && malloc_address() == dlsym(RTLD_DEFAULT, "malloc")) die("the plugin is not bound to libc");
+    if (preloaded != nullptr && preloaded[0] != 0 && malloc_address() == dlsym(RTLD_DEFAULT, "malloc"))
+        die("the plugin is not bound to libc");
     if (works_alone() == 0) die("plugin_works_alone");
-    for (std::size_t n : {std::size_t{1}, std::size_t{24}, std::size_t{100}, std::size_t{1000}, std::size_t{5000}, std::size_t{100000},
-                          std::size_t{1000000}, std::size_t{20000000}}) {
+    for (std::size_t n : {std::size_t{1}, std::size_t{24}, std::size_t{100}, std::size_t{1000}, std::size_t{5000},
+                          std::size_t{100000}, std::size_t{1000000}, std::size_t{20000000}}) {
         for (int i = 0; i < 10; ++i) {
             auto* block = static_cast<char*>(allocate(n));
-            std::size_t usable = malloc_usable_size(block);      // 0 says that it is not known
+            std::size_t usable = malloc_usable_size(block);  // 0 says that it is not known
             if (block == nullptr || (usable != 0 && usable < n)) die("usable size of a plugin's block");
             if (i % 2 == 0) {
                 block = static_cast<char*>(realloc(block, n * 2));

@@ -3,7 +3,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
-#undef _FILE_OFFSET_BITS   /* mmap and mmap64 are two functions here */
+#undef _FILE_OFFSET_BITS /* mmap and mmap64 are two functions here */
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <stdarg.h>
@@ -12,13 +12,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NEXT(type, name)                                        \
-    static __typeof__(type) next;                               \
-    if (next == NULL) {                                         \
-        dlsym(RTLD_DEFAULT, "no_such_symbol");                  \
-        dlerror();                                              \
-        next = (__typeof__(type))dlsym(RTLD_NEXT, name);        \
-        if (next == NULL) _exit(44);                            \
+#define NEXT(type, name)                                 \
+    static __typeof__(type) next;                        \
+    if (next == NULL) {                                  \
+        dlsym(RTLD_DEFAULT, "no_such_symbol");           \
+        dlerror();                                       \
+        next = (__typeof__(type))dlsym(RTLD_NEXT, name); \
+        if (next == NULL) _exit(44);                     \
     }
 
 void* mmap(void* address, size_t n, int protection, int flags, int fd, off_t offset) {

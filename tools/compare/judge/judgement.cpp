@@ -94,8 +94,10 @@ void judge_every_row(const result& found, judged_target& judged) {
         }
         double median = read.value->median;
         verdict decision = decide(*read.value, judged.asked);
-        if (decision == verdict::missed) missed.push_back(fmt::format("{} {}", member.name, tool::ratio_number(median)));
-        if (decision == verdict::not_judged) noisy.push_back(fmt::format("{} {}", member.name, tool::ratio_number(median)));
+        if (decision == verdict::missed)
+            missed.push_back(fmt::format("{} {}", member.name, tool::ratio_number(median)));
+        if (decision == verdict::not_judged)
+            noisy.push_back(fmt::format("{} {}", member.name, tool::ratio_number(median)));
         bool worse =
             !judged.value || (judged.asked.at_least ? median < judged.value->median : median > judged.value->median);
         if (worse) {

@@ -26,7 +26,8 @@ std::string origin_prefix(const result& of) {
 std::string origin_note(const result& of, const std::string& machine) {
     std::vector<std::string> allocators;
     for (const allocator_facts& facts : of.allocators) allocators.push_back(facts_text(facts));
-    std::string note = fmt::format("{}{}, {}", origin_prefix(of), tool::date_text(of.date), tool::plural(of.rounds, "round"));
+    std::string note =
+        fmt::format("{}{}, {}", origin_prefix(of), tool::date_text(of.date), tool::plural(of.rounds, "round"));
     if (of.machine != machine) note += fmt::format(", {}", of.machine);
     if (!of.made_by.empty()) note += fmt::format(", by `{}`", of.made_by);
     return note + fmt::format("; with {}.", fmt::join(allocators, ", "));

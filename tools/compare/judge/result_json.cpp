@@ -1,5 +1,7 @@
 // A result as JSON and back. Reading is strict: a field that is missing, unknown or of the wrong type is named with its
 // place.
+#include "tools/compare/judge/result_json.hpp"
+
 #include <fmt/format.h>
 
 #include <cmath>
@@ -7,7 +9,6 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "tools/compare/judge/result_json.hpp"
 #include "tools/support/text.hpp"
 
 namespace lanes::compare {
@@ -180,7 +181,8 @@ run read_run(const json& document, const std::string& where) {
     const json& values = *fields.find("values", true);
     if (!values.is_object()) reject(fields.place_of("values"), "expected an object");
     for (const auto& [name, value] : values.items()) {
-        finished.values[name] = object::number_of(value, fmt::format("{}.{}", fields.place_of("values"), tool::clean(name)));
+        finished.values[name] =
+            object::number_of(value, fmt::format("{}.{}", fields.place_of("values"), tool::clean(name)));
     }
     fields.nothing_else();
     return finished;
@@ -221,7 +223,8 @@ row read_row(const json& document, const std::string& where) {
     fields.each("by_allocator", [&](const json& item, const std::string& place) {
         measured.by_allocator.push_back(read_series(item, place));
         const std::string& name = measured.by_allocator.back().allocator;
-        if (!names.insert(name).second) reject(place, fmt::format("allocator \"{}\" is there twice", tool::clean(name)));
+        if (!names.insert(name).second)
+            reject(place, fmt::format("allocator \"{}\" is there twice", tool::clean(name)));
     });
     measured.malloc_calls_per_s = fields.number("malloc_calls_per_s");
     measured.small_footprint = fields.flag("small_footprint", false);

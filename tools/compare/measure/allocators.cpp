@@ -9,13 +9,13 @@
 #include <filesystem>
 
 #include "tools/support/capture.hpp"
-#include "tools/support/strings.hpp"
-#include "tools/support/known_allocators.hpp"
 #include "tools/support/elf.hpp"
 #include "tools/support/failure.hpp"
 #include "tools/support/file.hpp"
+#include "tools/support/known_allocators.hpp"
 #include "tools/support/preload.hpp"
 #include "tools/support/proc.hpp"
+#include "tools/support/strings.hpp"
 
 namespace lanes::compare {
 namespace {
@@ -62,7 +62,7 @@ std::string installed_list(const installed_libraries& libraries) {
 // Why the dynamic loader would not take the library; empty when it does. Nothing of the library runs for that.
 std::string reason_not_loadable(const std::string& path) {
     auto traced = tool::capture({tool::executable_of(getpid())},
-                          {"LD_TRACE_LOADED_OBJECTS=1", "LC_ALL=C", fmt::format("LD_PRELOAD={}", path)});
+                                {"LD_TRACE_LOADED_OBJECTS=1", "LC_ALL=C", fmt::format("LD_PRELOAD={}", path)});
     for (const std::string& line : tool::split(traced.output, '\n')) {
         auto start = line.find_first_not_of(" \t");
         if (line.find("cannot be preloaded") != std::string::npos) {
@@ -158,8 +158,8 @@ std::string choose_reference(const chosen_allocators& chosen, std::string_view w
         if (!name.empty()) return name;
         std::vector<std::string> names;
         for (const allocator& one : chosen.all) names.push_back(one.name);
-        throw failure(tool::exit_code::bad_input,
-                      fmt::format("the reference '{}' is not among those compared: {}", wanted, tool::join(names, ", ")));
+        throw failure(tool::exit_code::bad_input, fmt::format("the reference '{}' is not among those compared: {}",
+                                                              wanted, tool::join(names, ", ")));
     }
     for (auto name : {named([](const allocator& one) { return one.name == "mimalloc"; }),
                       named([](const allocator& one) { return one.name.starts_with("mimalloc"); }),

@@ -9,10 +9,10 @@
 #include <set>
 
 #include "tools/support/capture.hpp"
-#include "tools/support/strings.hpp"
-#include "tools/support/known_allocators.hpp"
 #include "tools/support/elf.hpp"
 #include "tools/support/file.hpp"
+#include "tools/support/known_allocators.hpp"
+#include "tools/support/strings.hpp"
 
 namespace lanes::compare {
 namespace {

@@ -6,8 +6,8 @@
 #include <sys/utsname.h>
 #include <time.h>
 
-#include "tools/support/strings.hpp"
 #include "tools/support/file.hpp"
+#include "tools/support/strings.hpp"
 
 namespace lanes::compare {
 namespace {

@@ -16,9 +16,9 @@
 #include <system_error>
 
 #include "tools/compare/judge/result.hpp"
-#include "tools/support/strings.hpp"
 #include "tools/support/child.hpp"
 #include "tools/support/file.hpp"
+#include "tools/support/strings.hpp"
 
 namespace lanes::compare {
 namespace {

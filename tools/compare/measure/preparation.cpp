@@ -5,10 +5,10 @@
 
 #include "tools/compare/measure/environment.hpp"
 #include "tools/compare/measure/machine.hpp"
-#include "tools/support/strings.hpp"
 #include "tools/support/diagnosis.hpp"
 #include "tools/support/failure.hpp"
 #include "tools/support/program.hpp"
+#include "tools/support/strings.hpp"
 
 namespace lanes::compare {
 

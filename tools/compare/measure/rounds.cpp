@@ -42,8 +42,8 @@ std::string allocators_text(const std::vector<allocator>& all) {
 
 class row_measurement {
   public:
-    row_measurement(const row_plan& plan, const std::vector<allocator>& allocators, const tool::instrument_paths& instruments,
-                    interruption& stop, progress& shown)
+    row_measurement(const row_plan& plan, const std::vector<allocator>& allocators,
+                    const tool::instrument_paths& instruments, interruption& stop, progress& shown)
         : plan_(plan),
           allocators_(allocators),
           instruments_(instruments),
@@ -222,8 +222,8 @@ std::size_t runs_of(const row_plan& plan, std::size_t allocators) {
     return (plan.rounds + (plan.warm_up ? 1 : 0)) * allocators + (plan.count_calls ? 1 : 0);
 }
 
-row measure_row(const row_plan& plan, const std::vector<allocator>& allocators, const tool::instrument_paths& instruments,
-                interruption& stop, progress& shown, bool& interrupted) {
+row measure_row(const row_plan& plan, const std::vector<allocator>& allocators,
+                const tool::instrument_paths& instruments, interruption& stop, progress& shown, bool& interrupted) {
     return row_measurement(plan, allocators, instruments, stop, shown).measure(interrupted);
 }
 

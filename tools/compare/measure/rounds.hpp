@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "tools/compare/judge/result.hpp"
 #include "tools/compare/measure/allocators.hpp"
 #include "tools/compare/measure/measured_run.hpp"
 #include "tools/compare/measure/progress.hpp"
-#include "tools/compare/judge/result.hpp"
 
 namespace lanes::compare {
 
@@ -39,7 +39,7 @@ struct row_plan {
 std::size_t runs_of(const row_plan& plan, std::size_t allocators);
 
 // Sets `interrupted` and gives what was finished until then. Series are in the order of `allocators`.
-row measure_row(const row_plan& plan, const std::vector<allocator>& allocators, const tool::instrument_paths& instruments,
-                interruption& stop, progress& shown, bool& interrupted);
+row measure_row(const row_plan& plan, const std::vector<allocator>& allocators,
+                const tool::instrument_paths& instruments, interruption& stop, progress& shown, bool& interrupted);
 
 }  // namespace lanes::compare

@@ -9,9 +9,9 @@
 #include <set>
 
 #include "tools/compare/judge/result_json.hpp"
-#include "tools/support/strings.hpp"
 #include "tools/support/failure.hpp"
 #include "tools/support/file.hpp"
+#include "tools/support/strings.hpp"
 
 namespace lanes::compare {
 namespace {

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "tools/support/places.hpp"
 #include "tools/compare/judge/result.hpp"
+#include "tools/support/places.hpp"
 
 namespace lanes::compare {
 

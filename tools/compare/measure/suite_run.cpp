@@ -6,14 +6,14 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "tools/compare/measure/environment.hpp"
 #include "tools/compare/judge/judgement.hpp"
+#include "tools/compare/measure/environment.hpp"
 #include "tools/compare/measure/preparation.hpp"
 #include "tools/compare/measure/scratch.hpp"
-#include "tools/support/strings.hpp"
 #include "tools/compare/measure/suite.hpp"
 #include "tools/support/failure.hpp"
 #include "tools/support/program.hpp"
+#include "tools/support/strings.hpp"
 
 namespace lanes::compare {
 namespace {

@@ -260,8 +260,8 @@ std::string dot_plot(const result& found, const group& rows, const std::string& 
         tool::html_text(name), reference, legend(found, intervals, ranges), rows.rows.size() == 1 ? "allocator" : "row",
         tool::html_text(name), reference, ruler(scale));
     for (const line& each : lines) {
-        html +=
-            fmt::format("<tr><th scope=\"row\"{}>{}", each.highlighted ? " class=\"own\"" : "", tool::html_text(each.label));
+        html += fmt::format("<tr><th scope=\"row\"{}>{}", each.highlighted ? " class=\"own\"" : "",
+                            tool::html_text(each.label));
         for (const std::string& why : each.missing) html += fmt::format("<small>{}</small>", tool::html_text(why));
         html += fmt::format("</th><td>{}</td></tr>\n", drawn(found, scale, each));
     }

@@ -117,7 +117,8 @@ void describe(const std::vector<key_figure>& figures, std::vector<std::string>& 
 
 std::string counted_rows(const key_figure& figure, std::size_t all) {
     return fmt::format("{}: {} needs surely less than {} in {}, surely more in {}, of {}.", name_of(figure.key),
-                       figure.subject, figure.rival, tool::plural(figure.lower, "row"), tool::plural(figure.higher, "row"), all);
+                       figure.subject, figure.rival, tool::plural(figure.lower, "row"),
+                       tool::plural(figure.higher, "row"), all);
 }
 
 }  // namespace

@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "tools/compare/judge/metrics.hpp"
 #include "tools/compare/report/dot_plot.hpp"
 #include "tools/compare/report/findings.hpp"
-#include "tools/compare/judge/metrics.hpp"
 #include "tools/compare/report/report.hpp"
 #include "tools/compare/report/tables.hpp"
 #include "tools/support/text.hpp"
@@ -163,12 +163,14 @@ std::string card(const result& found, const key_figure& figure) {
         case order::too_few_rounds:
             break;
     }
-    std::string html = fmt::format("<div class=\"card{}\">{}{}{}{}{}", of_class, paragraph(name_of(figure.key), "name"),
-                                   paragraph(tool::ratio_number(ratio.median) + "\xC3\x97", "big"), paragraph(words, "words"),
-                                   small_plot(ratio, style_of(found, figure.subject)), paragraph(sure, "sure"));
+    std::string html =
+        fmt::format("<div class=\"card{}\">{}{}{}{}{}", of_class, paragraph(name_of(figure.key), "name"),
+                    paragraph(tool::ratio_number(ratio.median) + "\xC3\x97", "big"), paragraph(words, "words"),
+                    small_plot(ratio, style_of(found, figure.subject)), paragraph(sure, "sure"));
     if (figure.rows > 0 && ratio.confidence) {
         html += paragraph(
-            fmt::format("{}: less in {}, more in {}", tool::plural(figure.rows, "row"), figure.lower, figure.higher), "sure");
+            fmt::format("{}: less in {}, more in {}", tool::plural(figure.rows, "row"), figure.lower, figure.higher),
+            "sure");
     } else if (figure.rows > 0) {
         html += paragraph(fmt::format("geometric mean of {}", tool::plural(figure.rows, "row")), "sure");
     }
@@ -209,11 +211,12 @@ std::string opening(const result& found) {
         if (headline(found, *rows) != head) head.clear();
     }
     if (head.empty()) head = title_of(found);
-    std::string html = fmt::format("<header>\n{}{}",
-                                   paragraph(fmt::format("lanes {} \xC2\xB7 {} \xC2\xB7 {}", found.lanes_version,
-                                                         tool::date_text(found.date), tool::plural(found.rounds, "round")),
-                                             "meta"),
-                                   heading(1, head));
+    std::string html =
+        fmt::format("<header>\n{}{}",
+                    paragraph(fmt::format("lanes {} \xC2\xB7 {} \xC2\xB7 {}", found.lanes_version,
+                                          tool::date_text(found.date), tool::plural(found.rounds, "round")),
+                              "meta"),
+                    heading(1, head));
     if (const row* single = only_row(found)) {
         html += fmt::format("<pre>{}</pre>\n", tool::html_text(tool::command_text(single->command)));
     }
@@ -229,9 +232,9 @@ std::string opening(const result& found) {
     for (const std::string& warning : warnings_of(found)) html += paragraph(warning, "warning");
     std::vector<failure> failures = failures_of(found);
     if (!failures.empty()) {
-        html += fmt::format(
-            "<p class=\"warning\">{} <a href=\"#failures\">See failures.</a></p>\n",
-            tool::html_text(failures.size() == 1 ? "A series failed." : fmt::format("{} series failed.", failures.size())));
+        html += fmt::format("<p class=\"warning\">{} <a href=\"#failures\">See failures.</a></p>\n",
+                            tool::html_text(failures.size() == 1 ? "A series failed."
+                                                                 : fmt::format("{} series failed.", failures.size())));
     }
     return html + "</header>\n";
 }

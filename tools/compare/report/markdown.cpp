@@ -156,8 +156,9 @@ void show_commands(document& out, const result& found) {
     commands.columns = {{"row", true}, {"what it does", true}, {"command", true}};
     for (const group& rows : found.groups) {
         for (const row& member : rows.rows) {
-            commands.lines.push_back(
-                {{fmt::format("{} / {}", rows.name, member.name)}, {member.title}, {tool::command_text(member.command)}});
+            commands.lines.push_back({{fmt::format("{} / {}", rows.name, member.name)},
+                                      {member.title},
+                                      {tool::command_text(member.command)}});
         }
     }
     if (commands.lines.empty()) return;

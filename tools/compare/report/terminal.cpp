@@ -102,7 +102,8 @@ class terminal {
         std::vector<std::size_t> widths;
         for (std::size_t i = 0; i < shown.columns.size(); ++i) {
             std::size_t width = std::min(tool::display_width(tool::clean(shown.columns[i].heading)), widest_heading);
-            for (const auto& line : shown.lines) width = std::max(width, tool::display_width(tool::clean(line[i].text)));
+            for (const auto& line : shown.lines)
+                width = std::max(width, tool::display_width(tool::clean(line[i].text)));
             widths.push_back(std::min(width, i == 0 ? width_ : widest));
         }
         std::size_t others = end_of(widths, 0, 1, widths.size());
@@ -136,8 +137,8 @@ class terminal {
         std::string head;
         for (std::size_t i : block) {
             if (i != 0) head += gap;
-            head +=
-                placed(tool::shortened(tool::clean(shown.columns[i].heading), widths[i]), widths[i], shown.columns[i].left, bold);
+            head += placed(tool::shortened(tool::clean(shown.columns[i].heading), widths[i]), widths[i],
+                           shown.columns[i].left, bold);
             total += (i == 0 ? 0 : gap.size()) + widths[i];
         }
         finish_line(head);
