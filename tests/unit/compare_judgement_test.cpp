@@ -240,20 +240,50 @@ std::string all_findings(const result& found) {
 
 TEST(findings, rank_only_what_is_distinguishable) {
     result found = result_with(three, "mimalloc", {cpu_row("row", constant(0.8), constant(1), constant(2))});
-    EXPECT_EQ(headline(found, found.groups[0]), "lanes is faster than mimalloc");
+    EXPECT_EQ(headline(found, found.groups[0]), "lanes needs less CPU time than mimalloc");
     EXPECT_NE(all_findings(found).find("lanes needs 0.80x (0.80..0.80) the CPU time of mimalloc."), std::string::npos)
         << all_findings(found);
     found = result_with(three, "mimalloc", {cpu_row("row", around(0.98), constant(1), constant(2))});
     std::string text = all_findings(found);
-    EXPECT_NE(text.find("Not distinguishable"), std::string::npos) << text;
-    EXPECT_EQ(text.find("faster"), std::string::npos) << text;
+    EXPECT_NE(text.find("cannot be told apart in CPU time (measured 0.98x"), std::string::npos) << text;
+    EXPECT_EQ(text.find("lanes needs"), std::string::npos) << text;
+}
+
+// The one claim of a first place: only for an allocator that surely needs less than every other.
+TEST(findings, name_the_least_only_if_it_is_clear_of_every_other) {
+    std::vector<std::string> four = {"lanes", "system", "mimalloc", "jemalloc"};
+    auto with = [&](std::vector<double> mimalloc, std::vector<double> jemalloc) {
+        row member = cpu_row("row", constant(0.8, mimalloc.size()), std::move(mimalloc), constant(2, jemalloc.size()));
+        member.by_allocator.push_back(series_with("jemalloc", key::cpu, std::move(jemalloc)));
+        return all_findings(result_with(four, "system", {member}));
+    };
+    std::string text = with(constant(1), constant(1.5));
+    EXPECT_NE(text.find("mimalloc needs the least CPU time of the others."), std::string::npos) << text;
+    EXPECT_NE(text.find("the CPU time of mimalloc."), std::string::npos) << text;
+    EXPECT_EQ(text.find("jemalloc"), std::string::npos) << text;
+
+    // The lowest median, but within the noise of another one: both are named, neither is the least.
+    text = with(constant(1), around(1.015));
+    EXPECT_NE(text.find("least CPU time cannot be told from the noise: mimalloc and jemalloc."), std::string::npos)
+        << text;
+    EXPECT_EQ(text.find("needs the least CPU time of"), std::string::npos) << text;
+    EXPECT_NE(text.find("the CPU time of jemalloc."), std::string::npos) << text;
+
+    // Within the noise of the reference.
+    text = with(around(2), constant(3));
+    EXPECT_NE(text.find("cannot be told from the noise: system and mimalloc."), std::string::npos) << text;
+
+    text = with(constant(1, 5), constant(1.5, 5));
+    EXPECT_NE(text.find("cannot be told with so few rounds: mimalloc, system and jemalloc."), std::string::npos)
+        << text;
+    EXPECT_EQ(text.find("needs the least CPU time of"), std::string::npos) << text;
 }
 
 TEST(findings, do_not_rank_few_rounds) {
     result found = result_with(three, "mimalloc", {cpu_row("row", constant(0.5, 5), constant(1, 5), constant(2, 5))});
     std::string text = all_findings(found);
     EXPECT_NE(text.find("too few"), std::string::npos) << text;
-    EXPECT_EQ(text.find("faster"), std::string::npos) << text;
+    EXPECT_EQ(text.find("lanes needs"), std::string::npos) << text;
     ASSERT_EQ(warnings_of(found).size(), 1u);
     EXPECT_NE(warnings_of(found)[0].find("5 rounds: too few for a 95 % interval"), std::string::npos);
 }
@@ -261,14 +291,14 @@ TEST(findings, do_not_rank_few_rounds) {
 TEST(findings, claim_nothing_of_a_command_that_hardly_allocates) {
     result found = result_with(three, "mimalloc", {cpu_row("row", constant(0.5), constant(1), constant(2))});
     found.groups[0].rows[0].malloc_calls_per_s = 200;
-    EXPECT_EQ(all_findings(found).find("faster"), std::string::npos);
+    EXPECT_EQ(all_findings(found).find("needs"), std::string::npos);
     EXPECT_EQ(all_findings(found).find("0.50x"), std::string::npos);
 }
 
 TEST(findings, ratios_of_a_command_fall_back_to_the_best_rival_if_the_reference_failed) {
     result found = result_with(three, "mimalloc", {cpu_row("row", constant(1), constant(1), constant(2))});
     found.groups[0].rows[0].by_allocator[1] = failed_series("mimalloc", "preload without effect");
-    EXPECT_EQ(headline(found, found.groups[0]), "lanes is faster than system");
+    EXPECT_EQ(headline(found, found.groups[0]), "lanes needs less CPU time than system");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <initializer_list>
 #include <map>
 
 #include "tools/compare/judge/judgement.hpp"
@@ -24,18 +25,33 @@ std::optional<estimate> summed_up(const result& found, const group& rows, const 
                              : mean_ratio(found, rows, allocator, other, key).value;
 }
 
-// The allocator that needs least CPU time of those that are not excluded.
-std::string fastest(const result& found, const group& rows, const std::string& excluded, const std::string& measure) {
-    std::string best;
-    double lowest = 0;
+// Who may need the least CPU time: the allocator with the lowest median, and all that cannot be told apart from it.
+struct leaders {
+    std::vector<std::string> names;  // the lowest median first; empty if there is none to choose from
+    bool too_few_rounds = false;     // why they are several
+};
+
+leaders leaders_of(const result& found, const group& rows, const std::string& excluded, const std::string& measure) {
+    std::string lowest;
+    double least = 0;
     for (const allocator_facts& allocator : found.allocators) {
         if (allocator.name == excluded) continue;
         auto ratio = summed_up(found, rows, allocator.name, measure, key::cpu);
-        if (!ratio || (!best.empty() && ratio->median >= lowest)) continue;
-        best = allocator.name;
-        lowest = ratio->median;
+        if (!ratio || (!lowest.empty() && ratio->median >= least)) continue;
+        lowest = allocator.name;
+        least = ratio->median;
     }
-    return best;
+    leaders front;
+    if (lowest.empty()) return front;
+    front.names.push_back(lowest);
+    for (const allocator_facts& allocator : found.allocators) {
+        if (allocator.name == excluded || allocator.name == lowest) continue;
+        auto ratio = summed_up(found, rows, allocator.name, lowest, key::cpu);
+        if (!ratio || lanes::compare::order_of(*ratio) == order::higher) continue;
+        front.names.push_back(allocator.name);
+        front.too_few_rounds |= lanes::compare::order_of(*ratio) == order::too_few_rounds;
+    }
+    return front;
 }
 
 key_figure figure_of(const result& found, const group& rows, const std::string& subject, const std::string& rival,
@@ -65,15 +81,17 @@ order order_of(const key_figure& figure) {
     return figure.ratio ? lanes::compare::order_of(*figure.ratio) : order::too_few_rounds;
 }
 
-std::string amount(const key_figure& figure) {
-    return fmt::format("{} the {}", ratio_text(*figure.ratio), name_of(figure.key));
-}
+enum class wording { needs, in };
 
-std::vector<std::string> amounts(const std::vector<key_figure>& figures, order least, order other) {
+// "0.80x (0.78..0.82) the CPU time", or without a claim "CPU time (0.99x, 0.95..1.04)".
+std::vector<std::string> amounts(const std::vector<key_figure>& figures, wording how,
+                                 std::initializer_list<order> wanted) {
     std::vector<std::string> texts;
     for (const key_figure& figure : figures) {
-        order rank = order_of(figure);
-        if (figure.ratio && (rank == least || rank == other)) texts.push_back(amount(figure));
+        if (!figure.ratio || std::find(wanted.begin(), wanted.end(), order_of(figure)) == wanted.end()) continue;
+        texts.push_back(how == wording::needs
+                            ? fmt::format("{} the {}", ratio_text(*figure.ratio), name_of(figure.key))
+                            : fmt::format("{} (measured {})", name_of(figure.key), ratio_text(*figure.ratio)));
     }
     return texts;
 }
@@ -88,20 +106,20 @@ void describe(const std::vector<key_figure>& figures, std::vector<std::string>& 
     const std::string &subject = figures[0].subject, &rival = figures[0].rival;
     std::string over;
     if (figures[0].rows > 0) over = fmt::format(" (geometric mean of {})", tool::plural(figures[0].rows, "row"));
-    auto sure = amounts(figures, order::lower, order::higher);
-    auto unsure = amounts(figures, order::not_distinguishable, order::not_distinguishable);
-    auto few = amounts(figures, order::too_few_rounds, order::too_few_rounds);
+    auto sure = amounts(figures, wording::needs, {order::lower, order::higher});
+    auto unsure = amounts(figures, wording::in, {order::not_distinguishable});
+    auto few = amounts(figures, wording::in, {order::too_few_rounds});
     if (!sure.empty()) {
         sentences.push_back(fmt::format("{} needs {} of {}{}.", subject, listed(sure), rival, over));
     }
     if (!unsure.empty()) {
         sentences.push_back(fmt::format(
-            "Not distinguishable (noise is larger than the difference, or it is below 1 %): {} needs {} of {}{}.",
-            subject, listed(unsure), rival, over));
+            "{} and {} cannot be told apart in {}{}: the noise is larger than the difference, or it is below 1 %.",
+            subject, rival, listed(unsure), over));
     }
     if (!few.empty()) {
-        sentences.push_back(fmt::format("Measured, but in too few rounds to be sure: {} needs {} of {}{}.", subject,
-                                        listed(few), rival, over));
+        sentences.push_back(
+            fmt::format("Too few rounds to tell {} and {} apart in {}{}.", subject, rival, listed(few), over));
     }
     std::map<std::string, std::vector<std::string>> missing;
     for (const key_figure& figure : figures) {
@@ -135,8 +153,8 @@ std::string rival_of(const result& found, const group& rows) {
     std::string subject = subject_of(found);
     const row* single = alone(rows);
     if (subject != found.reference) return single != nullptr ? reference_of(found, *single) : found.reference;
-    std::string best = fastest(found, rows, subject, found.reference);
-    if (!best.empty()) return best;
+    leaders front = leaders_of(found, rows, subject, found.reference);
+    if (!front.names.empty()) return front.names[0];
     for (const allocator_facts& allocator : found.allocators) {
         if (allocator.name != subject) return allocator.name;
     }
@@ -177,15 +195,16 @@ std::string headline(const result& found, const group& rows) {
         if (memory != nullptr) text += fmt::format(", {}x the peak RSS", tool::ratio_number(memory->ratio->median));
         return fmt::format("{} ({}: too few to be sure)", text, tool::plural(time->ratio->rounds, "round"));
     }
-    const char* smaller = small == order::lower ? "smaller" : small == order::higher ? "larger" : nullptr;
+    const char* memory_words = small == order::lower ? "less memory" : small == order::higher ? "more memory" : nullptr;
     if (fast == order::not_distinguishable) {
         std::string text = fmt::format("{} and {} are not distinguishable in CPU time", subject, rival);
-        return smaller == nullptr ? text : fmt::format("{}; {} is {}", text, subject, smaller);
+        return memory_words == nullptr ? text : fmt::format("{}; {} needs {}", text, subject, memory_words);
     }
-    const char* faster = fast == order::lower ? "faster" : "slower";
-    if (smaller == nullptr) return fmt::format("{} is {} than {}", subject, faster, rival);
-    const char* link = (fast == order::lower) == (small == order::lower) ? "and" : "but";
-    return fmt::format("{} is {} {} {} than {}", subject, faster, link, smaller, rival);
+    // Not "faster": with threads, less CPU time need not be less time.
+    const char* time_words = fast == order::lower ? "less CPU time" : "more CPU time";
+    if (memory_words == nullptr) return fmt::format("{} needs {} than {}", subject, time_words, rival);
+    const char* link = fast == small ? "and" : "but";
+    return fmt::format("{} needs {} {} {} than {}", subject, time_words, link, memory_words, rival);
 }
 
 std::vector<std::string> findings_of(const result& found, const group& rows) {
@@ -204,13 +223,20 @@ std::vector<std::string> findings_of(const result& found, const group& rows) {
             }
         }
         // The reference need not be the one to beat.
-        std::string best = fastest(found, rows, figures[0].subject, figures[0].rival);
-        if (!best.empty() && best != figures[0].rival) {
-            sentences.push_back(fmt::format("{} is the fastest of the others.", best));
+        leaders front = leaders_of(found, rows, figures[0].subject, figures[0].rival);
+        if (front.names.size() == 1 && front.names[0] != figures[0].rival) {
+            sentences.push_back(fmt::format("{} needs the least CPU time of the others.", front.names[0]));
+        } else if (front.names.size() > 1) {
+            sentences.push_back(fmt::format("Which of the others needs the least CPU time cannot be told{}: {}.",
+                                            front.too_few_rounds ? " with so few rounds" : " from the noise",
+                                            listed(front.names)));
+        }
+        for (const std::string& other : front.names) {
+            if (other == figures[0].rival || front.too_few_rounds) continue;
             std::vector<key_figure> against;
             for (const key_figure& figure : figures) {
                 if (figure.key != key::wall)
-                    against.push_back(figure_of(found, rows, figure.subject, best, figure.key));
+                    against.push_back(figure_of(found, rows, figure.subject, other, figure.key));
             }
             describe(against, sentences);
         }

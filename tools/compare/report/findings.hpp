@@ -22,13 +22,14 @@ struct key_figure {
 // lanes, or the first allocator that is not the reference if lanes was not measured; empty if there is but one.
 std::string subject_of(const result& found);
 
-// What the subject is held against: the reference, or the best rival in CPU time if the subject is the reference.
+// What the subject is held against: the reference, or the one with the lowest CPU time if the subject is the reference
+// (which says nothing of it but that).
 std::string rival_of(const result& found, const group& rows);
 
 // CPU time, wall time (of a single command), peak RSS and settled RSS where there are any.
 std::vector<key_figure> key_figures(const result& found, const group& rows);
 
-// A few words for a headline: "lanes is faster than mimalloc".
+// A few words for a headline: "lanes needs less CPU time than mimalloc".
 std::string headline(const result& found, const group& rows);
 
 // All that can be said of a group, a sentence each; about a single command also how often it calls malloc.
