@@ -17,7 +17,7 @@ constinit lane_list adoptable[class_count]{};
 constinit lane_list crowded[class_count]{};
 
 lane_list& list_of(const slice_record* lane) {
-    return (lane->state == lane_state::adoptable ? adoptable : crowded)[lane->size_class];
+    return (lane->state == slot_lane_state::adoptable ? adoptable : crowded)[lane->size_class];
 }
 
 // Under the lock; the lane is nobody's. Releases it when it is empty, else puts it into the list that its room calls
@@ -26,10 +26,11 @@ void place(slice_record* lane, bool listed, bool clear_queued) {
     std::uint32_t live = 0;
     bool roomy = false;
     remote_word before = update_remote(lane, [&](remote_word w) {
-        live = lane->lane.used - w.count();
-        roomy = lane->lane.capacity - live >= wake_of(lane);
+        live = slot_lane_of(lane).used - w.count();
+        roomy = slot_lane_of(lane).capacity - live >= wake_of(lane);
         // All frees come through the remote word now, so "empty" is a count that will be met exactly.
-        std::uint32_t threshold = roomy ? lane->lane.used : w.count() + wake_of(lane) - (lane->lane.capacity - live);
+        std::uint32_t threshold =
+            roomy ? slot_lane_of(lane).used : w.count() + wake_of(lane) - (slot_lane_of(lane).capacity - live);
         if (threshold <= w.count()) threshold = w.count() + 1;
         return remote_word::of(w.first(), w.count(), threshold, w.queued() && !clear_queued);
     });
@@ -38,7 +39,7 @@ void place(slice_record* lane, bool listed, bool clear_queued) {
         release_lane(lane);
         return;
     }
-    lane->state = roomy ? lane_state::adoptable : lane_state::abandoned;
+    lane->state = roomy ? slot_lane_state::adoptable : slot_lane_state::abandoned;
     append(list_of(lane), lane);
 }
 
@@ -53,22 +54,22 @@ void abandon_lanes(thread_heap* heap) {
         slice_record* lane = ground::record_of(heap->owned);
         unsigned c = lane->size_class;
         settle(lane);
-        if (lane->state == lane_state::active) {
+        if (lane->state == slot_lane_state::active) {
             std::uint32_t listed = 0;
-            slot* list = heap->bins[c];
-            walk(list, lane, [&](slot*) { return ++listed, true; });
-            lane->lane.used =
-                static_cast<std::uint16_t>(lane->lane.carved - slots_touching(lane->lane.purged, lane) - listed);
-            lane->lane.free = list;
-            lane->lane.head = &lane->lane.free;
+            free_slot* list = heap->bins[c];
+            walk(list, lane, [&](free_slot*) { return ++listed, true; });
+            slot_lane_of(lane).used = static_cast<std::uint16_t>(
+                slot_lane_of(lane).carved - slots_touching(slot_lane_of(lane).purged, lane) - listed);
+            slot_lane_of(lane).free_list = list;
+            slot_lane_of(lane).head = &slot_lane_of(lane).free_list;
             heap->active[c] = 0;
-            heap->bins[c] = reinterpret_cast<slot*>(end_bit);
-        } else if (lane->state == lane_state::available) {
+            heap->bins[c] = reinterpret_cast<free_slot*>(end_bit);
+        } else if (lane->state == slot_lane_state::available) {
             unlink(heap->available[c], lane);
         }
         disown(heap, lane);
         os::guard held(abandoned_lock);
-        lane->state = lane_state::abandoned;
+        lane->state = slot_lane_state::abandoned;
         arm(lane, forever);
         lane->owner.store(nullptr, std::memory_order_seq_cst);
         place(lane, false, false);
@@ -92,7 +93,7 @@ slice_record* adopt(thread_heap* heap, unsigned c) {
     if (adoptable[c].first == 0) return nullptr;
     slice_record* lane = ground::record_of(adoptable[c].last);  // the last one left: taking turns would thin them all
     unlink(adoptable[c], lane);
-    lane->state = lane_state::full;  // until the caller makes it active
+    lane->state = slot_lane_state::full;  // until the caller makes it active
     own(heap, lane);
     lane->owner.store(heap, std::memory_order_seq_cst);
     stats::count(stats::page->lanes_adopted);
@@ -107,8 +108,8 @@ std::size_t purge_holes_of_abandoned() {
             slice_index last = lists[c].last;  // `place` appends what it keeps, so that it would come again
             for (slice_index s = lists[c].first, next = 0; s != 0; s = s == last ? 0 : next) {
                 slice_record* lane = ground::record_of(s);
-                next = lane->shared.list_next;
-                purged += purge_holes_of(lane, lane->lane.free);
+                next = shared_of(lane).list_next;
+                purged += purge_holes_of(lane, slot_lane_of(lane).free_list);
                 arm(lane, forever);
                 place(lane, true, false);
             }

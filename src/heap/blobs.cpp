@@ -24,7 +24,7 @@ bool claim(slice_record* r, const void* blob) {
 }
 
 void set(slice_record* r, std::size_t bytes) {
-    r->blob = {bytes};
+    blob_of(r) = {bytes};
     r->size_class = no_class;
     r->owner.store(nullptr, std::memory_order_relaxed);
     r->kind.store(slice_kind::blob, std::memory_order_release);
@@ -49,7 +49,7 @@ piece allocate_blob(std::size_t bytes, std::size_t align, bool cleared) {
 
 bool release_blob(void* blob, slice_record* r) {
     if (!claim(r, blob)) return false;
-    std::size_t bytes = r->blob.bytes;
+    std::size_t bytes = blob_of(r).bytes;
     large_density.vote(blob, bytes);
     stats::uncount(stats::page->blob_bytes, bytes);
     stats::count(stats::page->blobs_freed);
@@ -59,14 +59,14 @@ bool release_blob(void* blob, slice_record* r) {
 
 bool resize_blob(void* blob, slice_record* r, std::size_t bytes) {
     if (bytes > blob_most || ground::address_of(r) != blob) return false;
-    std::size_t old_bytes = r->blob.bytes;
+    std::size_t old_bytes = blob_of(r).bytes;
     std::size_t new_bytes = os::whole_pages(bytes);
     std::uint32_t had = slices_of(old_bytes), wanted = slices_of(new_bytes);
     if (wanted > had) {
         bool zero = false;
         if (!ground::extend(ground::index_of(r), had, wanted, zero)) return false;
     }
-    r->blob.bytes = new_bytes;
+    blob_of(r).bytes = new_bytes;
     stats::count(stats::page->blob_bytes, new_bytes - old_bytes);  // wraps around when it shrinks, as it should
     if (wanted < had) ground::give(ground::index_of(r) + wanted, had - wanted, ground::touching::all);
     return true;
@@ -74,7 +74,7 @@ bool resize_blob(void* blob, slice_record* r, std::size_t bytes) {
 
 void* move_blob(void* blob, slice_record* r, std::size_t bytes) {
     if (bytes > blob_most) return nullptr;
-    std::size_t old_bytes = r->blob.bytes;
+    std::size_t old_bytes = blob_of(r).bytes;
     // A blob that outgrew its place grows again: it goes where the slices behind it are free for a while.
     std::uint32_t slices = slices_of(bytes);
     ground::run taken = ground::take_with_room(slices, slices);

@@ -28,30 +28,30 @@ constinit block_lane_list roomy[block_classes]{};  // lanes with a free block
 constinit std::size_t dirty_pages = 0;             // of free blocks that may hold something
 constinit unsigned purge_from = 0;                 // the class at which the next purge begins
 
-std::uint32_t pages_of(const slice_record* lane) { return pages_of_block_class(lane->block.block_class); }
+std::uint32_t pages_of(const slice_record* lane) { return pages_of_block_class(block_lane_of(lane).block_class); }
 std::uint32_t blocks_of(const slice_record* lane) { return block_lane_pages / pages_of(lane); }
 std::uint64_t all_of(const slice_record* lane) { return (std::uint64_t{1} << blocks_of(lane)) - 1; }
 std::uint64_t bit_of(std::uint32_t number) { return std::uint64_t{1} << number; }
 std::byte* address_of(const slice_record* lane, std::uint32_t number) {
     return ground::address_of(lane) + std::size_t{number} * pages_of(lane) * block_page;
 }
-std::uint64_t live_of(const slice_record* lane) { return lane->block.live.load(std::memory_order_relaxed); }
+std::uint64_t live_of(const slice_record* lane) { return block_lane_of(lane).live.load(std::memory_order_relaxed); }
 std::uint64_t free_of(const slice_record* lane) { return all_of(lane) & ~live_of(lane); }
 
 void list_in(slice_record* lane) {
-    block_lane_list& list = roomy[lane->block.block_class];
+    block_lane_list& list = roomy[block_lane_of(lane).block_class];
     slice_index s = ground::index_of(lane);
-    lane->block.next = 0;
-    lane->block.previous = list.last;
-    (list.last != 0 ? ground::record_of(list.last)->block.next : list.first) = s;
+    block_lane_of(lane).next = 0;
+    block_lane_of(lane).previous = list.last;
+    (list.last != 0 ? block_lane_of(ground::record_of(list.last)).next : list.first) = s;
     list.last = s;
 }
 
 void list_out(slice_record* lane) {
-    block_lane_list& list = roomy[lane->block.block_class];
-    slice_index next = lane->block.next, previous = lane->block.previous;
-    (previous != 0 ? ground::record_of(previous)->block.next : list.first) = next;
-    (next != 0 ? ground::record_of(next)->block.previous : list.last) = previous;
+    block_lane_list& list = roomy[block_lane_of(lane).block_class];
+    slice_index next = block_lane_of(lane).next, previous = block_lane_of(lane).previous;
+    (previous != 0 ? block_lane_of(ground::record_of(previous)).next : list.first) = next;
+    (next != 0 ? block_lane_of(ground::record_of(next)).previous : list.last) = previous;
 }
 
 slice_record* open_lane(unsigned c) {
@@ -64,15 +64,15 @@ slice_record* open_lane(unsigned c) {
         tail->kind.store(slice_kind::block_tail, std::memory_order_release);
     }
     slice_record* lane = ground::record_of(taken.first);
-    lane->block.live.store(0, std::memory_order_relaxed);
-    lane->block.block_class = static_cast<std::uint8_t>(c);
-    lane->block.used = 0;
-    lane->block.purged = 0;
-    lane->block.in_huge = ground::in_huge(taken.first, block_lane_slices);
+    block_lane_of(lane).live.store(0, std::memory_order_relaxed);
+    block_lane_of(lane).block_class = static_cast<std::uint8_t>(c);
+    block_lane_of(lane).used = 0;
+    block_lane_of(lane).purged = 0;
+    block_lane_of(lane).in_huge = ground::in_huge(taken.first, block_lane_slices);
     lane->first = taken.first;
     lane->size_class = no_class;
-    lane->block.dirty = taken.zero ? 0 : all_of(lane);
-    dirty_pages += std::popcount(lane->block.dirty) * pages_of(lane);
+    block_lane_of(lane).dirty = taken.zero ? 0 : all_of(lane);
+    dirty_pages += std::popcount(block_lane_of(lane).dirty) * pages_of(lane);
     lane->owner.store(nullptr, std::memory_order_relaxed);
     lane->kind.store(slice_kind::block_lane, std::memory_order_release);
     list_in(lane);
@@ -83,8 +83,8 @@ slice_record* open_lane(unsigned c) {
 // The lane is empty.
 void close_lane(slice_record* lane) {
     list_out(lane);
-    dirty_pages -= std::popcount(lane->block.dirty) * pages_of(lane);
-    bool zero = lane->block.dirty == 0;
+    dirty_pages -= std::popcount(block_lane_of(lane).dirty) * pages_of(lane);
+    bool zero = block_lane_of(lane).dirty == 0;
     slice_index first = ground::index_of(lane);
     for (std::uint32_t i = 0; i < block_lane_slices; ++i) {
         ground::record_of(first + i)->kind.store(slice_kind::none, std::memory_order_relaxed);
@@ -99,8 +99,8 @@ slice_record* pick(unsigned c) {
     slice_index next = roomy[c].first;
     for (unsigned i = 0; i < candidates && next != 0; ++i) {
         slice_record* lane = ground::record_of(next);
-        next = lane->block.next;
-        if (best == nullptr || lane->block.used > best->block.used) best = lane;
+        next = block_lane_of(lane).next;
+        if (best == nullptr || block_lane_of(lane).used > block_lane_of(best).used) best = lane;
     }
     return best != nullptr ? best : open_lane(c);
 }
@@ -121,8 +121,8 @@ void untouch(slice_record* lane, std::uint32_t page, std::uint32_t end) {
     for (std::uint32_t slice = page / ground::slice_pages; slice * ground::slice_pages < end; ++slice) {
         std::uint32_t start = slice * ground::slice_pages, stop = start + ground::slice_pages;
         std::uint64_t reaching = (bit_of((stop - 1) / pages + 1) - 1) & ~(bit_of(start / pages) - 1);
-        auto last =
-            static_cast<std::uint32_t>(std::bit_width(lane->block.dirty & reaching));  // block number + 1; 0: none
+        auto last = static_cast<std::uint32_t>(
+            std::bit_width(block_lane_of(lane).dirty & reaching));  // block number + 1; 0: none
         std::uint32_t backed = last == 0 ? 0 : last * pages < stop ? last * pages - start : ground::slice_pages;
         ground::untouch(lane + slice, backed);
     }
@@ -130,27 +130,27 @@ void untouch(slice_record* lane, std::uint32_t page, std::uint32_t end) {
 
 // Hands out a free block; one that is backed before one that would have to be faulted in.
 piece take_block(slice_record* lane) {
-    std::uint64_t ready = free_of(lane) & lane->block.dirty;
+    std::uint64_t ready = free_of(lane) & block_lane_of(lane).dirty;
     bool zero = ready == 0;
     auto number = static_cast<std::uint32_t>(std::countr_zero(zero ? free_of(lane) : ready));
     std::uint32_t pages = pages_of(lane), first = number * pages;
     if (!zero) {
         dirty_pages -= pages;  // of free blocks only
-    } else if (lane->block.purged > 0) {
-        std::uint32_t again = pages < lane->block.purged ? pages : lane->block.purged;
-        lane->block.purged = static_cast<std::uint16_t>(lane->block.purged - again);
+    } else if (block_lane_of(lane).purged > 0) {
+        std::uint32_t again = pages < block_lane_of(lane).purged ? pages : block_lane_of(lane).purged;
+        block_lane_of(lane).purged = static_cast<std::uint16_t>(block_lane_of(lane).purged - again);
         ground::note_wanted_again(again);
     }
     touch(lane, first, first + pages);
-    lane->block.dirty |= bit_of(number);
-    ++lane->block.used;
-    lane->block.live.store(live_of(lane) | bit_of(number), std::memory_order_relaxed);
+    block_lane_of(lane).dirty |= bit_of(number);
+    ++block_lane_of(lane).used;
+    block_lane_of(lane).live.store(live_of(lane) | bit_of(number), std::memory_order_relaxed);
     if (free_of(lane) == 0) list_out(lane);
     stats::count_locked(stats::page->block_live_bytes, pages * block_page);
     stats::count_locked(stats::page->blocks_allocated);
     std::byte* block = address_of(lane, number);
     // What is left of a cache's mark, or of a slot's link: it must not look cached, nor tell the key.
-    if (!zero) set_raw_link(reinterpret_cast<slot*>(block), 0);
+    if (!zero) set_raw_link(reinterpret_cast<free_slot*>(block), 0);
     return {block, zero};
 }
 
@@ -161,8 +161,8 @@ std::size_t purge_lane(slice_record* lane, bool all) {
     std::uint32_t pages = pages_of(lane);
     std::size_t whole = os::page_bytes() / block_page;  // 1, unless the machine's pages are larger
     std::uint64_t left = free_of(lane);
-    if (!all || !lane->block.in_huge) left &= lane->block.dirty;
-    if (all && left != 0) lane->block.in_huge = false;  // purging makes its region small
+    if (!all || !block_lane_of(lane).in_huge) left &= block_lane_of(lane).dirty;
+    if (all && left != 0) block_lane_of(lane).in_huge = false;  // purging makes its region small
     while (left != 0) {
         auto number = static_cast<std::uint32_t>(std::countr_zero(left));
         auto n = static_cast<std::uint32_t>(std::countr_one(left >> number));
@@ -173,8 +173,8 @@ std::size_t purge_lane(slice_record* lane, bool all) {
                       end = number + n == blocks_of(lane) ? block_lane_pages : (number + n) * pages;
         if (first % whole != 0 || end % whole != 0) continue;
         if (!ground::purge_inside(address_of(lane, number), (end - first) * block_page)) continue;
-        std::size_t dirty = std::popcount(lane->block.dirty & these) * pages;
-        lane->block.dirty &= ~these;
+        std::size_t dirty = std::popcount(block_lane_of(lane).dirty & these) * pages;
+        block_lane_of(lane).dirty &= ~these;
         untouch(lane, first, end);
         dirty_pages -= dirty;
         given += dirty * block_page;
@@ -187,13 +187,14 @@ std::size_t purge_lane(slice_record* lane, bool all) {
 std::size_t purge_to(std::size_t keep) {
     std::size_t given = 0;
     for (unsigned i = 0; i < block_classes; ++i, purge_from = (purge_from + 1) % block_classes) {
-        for (slice_index s = roomy[purge_from].last; s != 0; s = ground::record_of(s)->block.previous) {
+        for (slice_index s = roomy[purge_from].last; s != 0; s = block_lane_of(ground::record_of(s)).previous) {
             if (keep > 0 && dirty_pages * block_page <= keep) return given;
             slice_record* lane = ground::record_of(s);
             std::size_t here = purge_lane(lane, keep == 0);
             given += here;
             // A trim was not our idea, so nothing is learned from it.
-            lane->block.purged = keep == 0 ? 0 : static_cast<std::uint16_t>(lane->block.purged + here / block_page);
+            block_lane_of(lane).purged =
+                keep == 0 ? 0 : static_cast<std::uint16_t>(block_lane_of(lane).purged + here / block_page);
         }
     }
     return given;
@@ -251,14 +252,14 @@ bool release_block(void* block, slice_record* r) {
     slice_record* lane = at.lane;
     large_density.vote(block, pages_of(lane) * block_page);
     bool was_full = free_of(lane) == 0;
-    lane->block.live.store(live_of(lane) & ~bit_of(at.number), std::memory_order_relaxed);
-    --lane->block.used;
+    block_lane_of(lane).live.store(live_of(lane) & ~bit_of(at.number), std::memory_order_relaxed);
+    --block_lane_of(lane).used;
     dirty_pages += pages_of(lane);
     stats::count_locked(stats::page->block_live_bytes, 0 - pages_of(lane) * block_page);
     stats::count_locked(stats::page->blocks_freed);
     if (was_full) list_in(lane);
     // One empty lane a class stays, so that a program with a single block does not open and close a lane each time.
-    const block_lane_list& list = roomy[lane->block.block_class];
+    const block_lane_list& list = roomy[block_lane_of(lane).block_class];
     if (live_of(lane) == 0 && list.first != list.last) close_lane(lane);
     keep_budget();
     return true;
@@ -275,7 +276,7 @@ std::size_t purge_block_lanes(std::size_t keep) {
         for (block_lane_list& list : roomy) {
             for (slice_index s = list.first, next = 0; s != 0; s = next) {
                 slice_record* lane = ground::record_of(s);
-                next = lane->block.next;
+                next = block_lane_of(lane).next;
                 if (live_of(lane) == 0) close_lane(lane);
             }
         }

@@ -15,7 +15,7 @@ constexpr std::uint32_t granules = bump_bytes / granule_bytes;
 class granule_map {
   public:
     explicit granule_map(slice_record* first) : first_(first) {}
-    std::atomic<std::uint64_t>& word(std::uint32_t i) const { return first_[i / 8].bump_map[i % 8]; }
+    std::atomic<std::uint64_t>& word(std::uint32_t i) const { return bump_map_of(first_ + i / 8).words[i % 8]; }
     std::atomic<std::uint64_t>& word_of(std::uint32_t granule) const { return word(granule / 64); }
     static std::uint64_t bit_of(std::uint32_t granule) { return std::uint64_t{1} << granule % 64; }
 
@@ -64,13 +64,13 @@ bool open(thread_heap* heap) {
     ground::run taken = ground::take(bump_slices, ground::touching::first_as_told, ground::density::unknown);
     if (taken.first == 0) return false;
     slice_record* lane = ground::record_of(taken.first);
-    lane->lane = {};
-    lane->bump.state.store(0, std::memory_order_relaxed);
-    lane->bump.filled = 0;
+    exactness_of(lane) = {};
+    bump_lane_of(lane).state.store(0, std::memory_order_relaxed);
+    bump_lane_of(lane).filled = 0;
     lane->size_class = no_class;
     for (std::uint32_t i = 1; i < bump_slices; ++i) {
         lane[i].first = taken.first;
-        for (auto& word : lane[i].bump_map) word.store(0, std::memory_order_relaxed);
+        for (auto& word : bump_map_of(lane + i).words) word.store(0, std::memory_order_relaxed);
         lane[i].kind.store(slice_kind::bump_tail, std::memory_order_relaxed);
     }
     lane->kind.store(slice_kind::bump_lane, std::memory_order_relaxed);
@@ -83,13 +83,13 @@ bool open(thread_heap* heap) {
 void reset(slice_record* lane) {
     granule_map starts = starts_of(lane);
     for (std::uint32_t i = 0; i < map_words; ++i) starts.word(i).store(0, std::memory_order_relaxed);
-    lane->bump.filled = 0;
+    bump_lane_of(lane).filled = 0;
 }
 
 std::uint32_t bytes_at(std::uint32_t granule, const slice_record* lane) {
     granule_map starts = starts_of(lane);
     std::uint32_t at = granule + 1;
-    std::uint32_t end = __atomic_load_n(&lane->bump.filled, __ATOMIC_ACQUIRE) / granule_bytes;
+    std::uint32_t end = __atomic_load_n(&bump_lane_of(lane).filled, __ATOMIC_ACQUIRE) / granule_bytes;
     while (at < end) {
         std::uint64_t word = starts.word_of(at).load(std::memory_order_relaxed) >> at % 64;
         if (word != 0) {
@@ -110,11 +110,11 @@ void* allocate_bumped(thread_heap* heap, unsigned c) {
     if (heap->bumped[c] > 0 && heap->bumped[c] + bytes > bump_share) return nullptr;
     if (heap->bump_lane == 0 && !open(heap)) return nullptr;
     slice_record* lane = ground::record_of(heap->bump_lane);
-    std::uint32_t at = lane->bump.filled;
+    std::uint32_t at = bump_lane_of(lane).filled;
     if (at + bytes > bump_bytes) {
         // Not before it is full, so that a block freed twice is not somebody else's at once. Acquire: pairs with the
         // release of the last object, whose bytes are about to be used again.
-        if (lane->bump.state.load(std::memory_order_acquire) != 0) return nullptr;
+        if (bump_lane_of(lane).state.load(std::memory_order_acquire) != 0) return nullptr;
         reset(lane);
         at = 0;
     }
@@ -124,9 +124,9 @@ void* allocate_bumped(thread_heap* heap, unsigned c) {
     starts_of(lane).word_of(g).fetch_or(granule_map::bit_of(g), std::memory_order_relaxed);
     live_of(lane).word_of(g).fetch_or(granule_map::bit_of(g), std::memory_order_relaxed);
     // Release, and after the start: else the object before would seem to reach to the new end (bytes_at).
-    __atomic_store_n(&lane->bump.filled, at + bytes, __ATOMIC_RELEASE);
-    lane->bump.state.fetch_add(1, std::memory_order_relaxed);
-    auto block = reinterpret_cast<slot*>(ground::address_of(lane) + at);
+    __atomic_store_n(&bump_lane_of(lane).filled, at + bytes, __ATOMIC_RELEASE);
+    bump_lane_of(lane).state.fetch_add(1, std::memory_order_relaxed);
+    auto block = reinterpret_cast<free_slot*>(ground::address_of(lane) + at);
     stats::count(stats::page->slots_allocated);
     block->link = 0;  // as any slot that is handed out
     return block;
@@ -147,7 +147,7 @@ bool release_bumped(void* block, slice_record* lane) {
     stats::count(stats::page->slots_freed);
     stats::count(stats::page->bytes_slots_freed, bytes);
     // Release: what this thread did with the object comes before its memory is used again.
-    if (lane->bump.state.fetch_sub(1, std::memory_order_acq_rel) == owner_gone + 1) {
+    if (bump_lane_of(lane).state.fetch_sub(1, std::memory_order_acq_rel) == owner_gone + 1) {
         left_behind.fetch_sub(1, std::memory_order_relaxed);
         release_lane(lane);
     }
@@ -165,7 +165,7 @@ void abandon_bump_lane(thread_heap* heap) {
     heap->bump_lane = 0;
     lane->owner.store(nullptr, std::memory_order_relaxed);
     left_behind.fetch_add(1, std::memory_order_relaxed);
-    if (lane->bump.state.fetch_or(owner_gone, std::memory_order_acq_rel) != 0) return;
+    if (bump_lane_of(lane).state.fetch_or(owner_gone, std::memory_order_acq_rel) != 0) return;
     left_behind.fetch_sub(1, std::memory_order_relaxed);
     release_lane(lane);
 }

@@ -18,9 +18,9 @@ template <void* (*slow)(std::size_t) = allocate_slow>
     if (LANES_UNLIKELY(bytes > base::small_max)) return slow(bytes);
     thread_heap* heap = current;
     std::size_t size_class = (bytes + base::alignment - 1) / base::alignment;
-    slot* first = heap->bins[size_class];
+    free_slot* first = heap->bins[size_class];
     if (LANES_UNLIKELY(is_end(first))) return slow(bytes);
-    slot* next = next_of(first);
+    free_slot* next = next_of(first);
     if (LANES_UNLIKELY(!same_lane(first, next))) return take_damaged(heap, first, static_cast<unsigned>(size_class));
     heap->bins[size_class] = next;
     __builtin_prefetch(next, 1);
@@ -43,11 +43,11 @@ template <void* (*slow)(std::size_t) = allocate_slow>
 }
 
 // Puts a slot of a lane of the calling thread into the lane's free list; every check has been made.
-[[gnu::always_inline]] inline void put_back(slot* freed, slice_record* lane) {
-    slot** head = lane->lane.head;
+[[gnu::always_inline]] inline void put_back(free_slot* freed, slice_record* lane) {
+    free_slot** head = slot_lane_of(lane).head;
     set_next(freed, *head);
     *head = freed;
-    if (LANES_UNLIKELY(--lane->lane.countdown == 0)) countdown_over(lane);
+    if (LANES_UNLIKELY(--slot_lane_of(lane).countdown == 0)) countdown_over(lane);
 }
 
 // Gives a block back, whatever it is.
@@ -58,8 +58,9 @@ template <void* (*slow)(std::size_t) = allocate_slow>
     if (LANES_UNLIKELY(lane->owner.load(std::memory_order_relaxed) != current)) return release_not_local(block, lane);
     // See base/size_class.hpp: one product says whether this is the start of a slot that has been handed out.
     std::uint64_t in_lane = static_cast<std::uint16_t>(reinterpret_cast<std::uintptr_t>(block));
-    if (LANES_UNLIKELY(in_lane * lane->lane.inverse >= lane->lane.bound)) return release_inexact(block, lane);
-    auto freed = static_cast<slot*>(block);
+    if (LANES_UNLIKELY(in_lane * exactness_of(lane).inverse >= exactness_of(lane).bound))
+        return release_inexact(block, lane);
+    auto freed = static_cast<free_slot*>(block);
     if (LANES_UNLIKELY(looks_free(freed))) return release_suspicious(block, lane);
     put_back(freed, lane);
 }

@@ -7,14 +7,14 @@
 
 namespace lanes::heap {
 
-// Calls visit(slot*) for each slot of the list until visit returns false, the end mark, a link that leads out of the
-// lane, or more slots than the lane has. Returns false when the list was damaged. Also used on lists that another
+// Calls visit(free_slot*) for each slot of the list until visit returns false, the end mark, a link that leads out of
+// the lane, or more slots than it has. Returns false when the list was damaged. Also used on lists that another
 // thread is changing: every step stays inside the lane's memory.
 template <class F>
-bool walk(slot* first, const slice_record* lane, F&& visit) {
+bool walk(free_slot* first, const slice_record* lane, F&& visit) {
     for (std::uint32_t n = 0; !is_end(first); ++n) {
-        if (n > lane->lane.capacity || !same_lane(first, end_of(lane))) return false;
-        slot* next = next_of(first);
+        if (n > slot_lane_of(lane).capacity || !same_lane(first, end_of(lane))) return false;
+        free_slot* next = next_of(first);
         if (!visit(first)) return true;
         if (!same_lane(first, next)) return false;
         first = next;
@@ -39,14 +39,14 @@ inline std::uint32_t slots_touching(std::uint32_t pages, std::uint32_t carved, s
     return n;
 }
 inline std::uint32_t slots_touching(std::uint32_t pages, const slice_record* lane) {
-    return slots_touching(pages, lane->lane.carved, base::class_bytes[lane->size_class]);
+    return slots_touching(pages, slot_lane_of(lane).carved, base::class_bytes[lane->size_class]);
 }
 
-inline slot* slot_at(const slice_record* lane, std::uint32_t number) {
-    return reinterpret_cast<slot*>(ground::address_of(lane) +
-                                   std::size_t{number} * base::class_bytes[lane->size_class]);
+inline free_slot* slot_at(const slice_record* lane, std::uint32_t number) {
+    return reinterpret_cast<free_slot*>(ground::address_of(lane) +
+                                        std::size_t{number} * base::class_bytes[lane->size_class]);
 }
-inline std::uint32_t number_in_lane(const slot* s, const slice_record* lane) {
+inline std::uint32_t number_in_lane(const free_slot* s, const slice_record* lane) {
     auto offset = static_cast<std::uint32_t>(reinterpret_cast<std::uintptr_t>(s) & (base::slice_bytes - 1));
     return offset / base::class_bytes[lane->size_class];
 }

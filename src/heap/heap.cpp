@@ -93,7 +93,7 @@ void* allocate_slow(std::size_t bytes) {
     return retry_after_trim(bytes, try_allocate);
 }
 
-void* take_damaged(thread_heap* heap, slot* first, unsigned c) {
+void* take_damaged(thread_heap* heap, free_slot* first, unsigned c) {
     // The first slot itself is sound (something led to it), what it leads to is lost. The lane will never run empty.
     slice_record* lane = ground::find(first);
     report(error::damaged_link, first, lane);
@@ -114,7 +114,7 @@ void release_not_local(void* block, slice_record* r) {
         case slice_kind::slot_lane: {
             if (is_mid_slot_class(r->size_class)) return release_mid_slot(block, r);
             if (!is_carved_slot(block, r)) return report(error::invalid_free, block, r);
-            auto freed = static_cast<slot*>(block);
+            auto freed = static_cast<free_slot*>(block);
             if (looks_free(freed) && in_free_list(freed, r)) return report(error::double_free, block, r);
             return release_remote(freed, r);
         }
@@ -143,15 +143,15 @@ void release_inexact(void* block, slice_record* r) {
 }
 
 void release_suspicious(void* block, slice_record* lane) {
-    auto freed = static_cast<slot*>(block);
+    auto freed = static_cast<free_slot*>(block);
     if (in_free_list(freed, lane)) return report(error::double_free, block, lane);
     put_back(freed, lane);  // the program wrote something that looks like a link
 }
 
-[[gnu::no_sanitize("thread")]] bool in_free_list(const slot* block, const slice_record* lane) {
+[[gnu::no_sanitize("thread")]] bool in_free_list(const free_slot* block, const slice_record* lane) {
     bool found = false;
-    auto look = [&](slot* s) { return !(found = s == block); };
-    if (slot** head = __atomic_load_n(&lane->lane.head, __ATOMIC_RELAXED)) {
+    auto look = [&](free_slot* s) { return !(found = s == block); };
+    if (free_slot** head = __atomic_load_n(&slot_lane_of(lane).head, __ATOMIC_RELAXED)) {
         walk(__atomic_load_n(head, __ATOMIC_RELAXED), lane, look);
     }
     if (!found) walk(remote_of(lane).list(lane), lane, look);
@@ -235,7 +235,7 @@ std::size_t usable_bytes(const void* block) {
         case slice_kind::block_tail:
             return pages_of_block(block, r) * block_page;
         case slice_kind::blob:
-            return ground::address_of(r) == block ? r->blob.bytes : 0;
+            return ground::address_of(r) == block ? blob_of(r).bytes : 0;
         case slice_kind::bump_tail:
         case slice_kind::none:
             break;

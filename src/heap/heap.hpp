@@ -23,21 +23,17 @@
 
 #include "base/size_class.hpp"
 #include "ground/ground.hpp"
+#include "heap/records.hpp"
 
 namespace lanes::heap {
 
 using base::class_count;
-using ground::lane_state;
-using ground::slice_index;
-using ground::slice_kind;
-using ground::slice_record;
-using ground::slot;
 
 // Slots of one foreign lane that this thread has freed and not yet handed over.
 struct pending_run {
     slice_record* lane;  // null: empty
-    slot* first;         // linked like a free list; the last one's link is written at the hand-over
-    slot* last;
+    free_slot* first;    // linked like a free list; the last one's link is written at the hand-over
+    free_slot* last;
     std::uint32_t count;
 };
 
@@ -56,7 +52,7 @@ inline constexpr std::uint8_t no_class = 0xff;
 // What a thread allocates from. 8 KiB of ground's heap memory, reused by later threads, never unmapped, so another
 // thread may always read it.
 struct thread_heap {
-    slot* bins[class_count];            // first: the fast path indexes it. The head of the active lane's free list
+    free_slot* bins[class_count];       // first: the fast path indexes it. The head of the active lane's free list
     slice_index active[class_count];    // 0: none
     lane_list available[class_count];   // lanes with room that are not active
     std::uint16_t lanes[class_count];   // how many lanes of the class there are: says how hot it is
@@ -86,32 +82,36 @@ static_assert(sizeof(thread_heap) <= ground::heap_bytes);
 
 // The end mark of a lane's free list: the lane's address with bit 3 set, which no slot has.
 inline constexpr std::uintptr_t end_bit = 8;
-inline bool is_end(const slot* s) { return (reinterpret_cast<std::uintptr_t>(s) & end_bit) != 0; }
+inline bool is_end(const free_slot* s) { return (reinterpret_cast<std::uintptr_t>(s) & end_bit) != 0; }
 // Whether the address is the start of a slot of the slot lane that has been handed out (base/size_class.hpp).
 inline bool is_carved_slot(const void* block, const slice_record* lane) {
     std::uint64_t offset = reinterpret_cast<std::uintptr_t>(block) & (base::slice_bytes - 1);
-    std::uint64_t inverse = lane->lane.inverse;
-    return offset * inverse <
-           __atomic_load_n(&lane->lane.carved, __ATOMIC_RELAXED) * (base::class_bytes[lane->size_class] * inverse);
+    std::uint64_t inverse = exactness_of(lane).inverse;
+    return offset * inverse < __atomic_load_n(&slot_lane_of(lane).carved, __ATOMIC_RELAXED) *
+                                  (base::class_bytes[lane->size_class] * inverse);
 }
-inline slot* end_of(const slice_record* r) {
-    return reinterpret_cast<slot*>(reinterpret_cast<std::uintptr_t>(ground::address_of(r)) | end_bit);
+inline free_slot* end_of(const slice_record* r) {
+    return reinterpret_cast<free_slot*>(reinterpret_cast<std::uintptr_t>(ground::address_of(r)) | end_bit);
 }
 
 // Reads and writes of links. The double-free check of another thread may read a link while the owner writes it; all
 // orderly hand-overs are ordered by the atomics of the lists themselves.
-inline void set_raw_link(slot* s, std::uint64_t link) { __atomic_store_n(&s->link, link, __ATOMIC_RELAXED); }
-inline slot* next_of(const slot* s) { return reinterpret_cast<slot*>(base::read_racy(s->link) ^ link_key); }
-inline void set_next(slot* s, const slot* next) { set_raw_link(s, reinterpret_cast<std::uint64_t>(next) ^ link_key); }
+inline void set_raw_link(free_slot* s, std::uint64_t link) { __atomic_store_n(&s->link, link, __ATOMIC_RELAXED); }
+inline free_slot* next_of(const free_slot* s) {
+    return reinterpret_cast<free_slot*>(base::read_racy(s->link) ^ link_key);
+}
+inline void set_next(free_slot* s, const free_slot* next) {
+    set_raw_link(s, reinterpret_cast<std::uint64_t>(next) ^ link_key);
+}
 // A link that leads out of the lane of its slot was overwritten.
-inline bool same_lane(const slot* a, const slot* b) {
+inline bool same_lane(const free_slot* a, const free_slot* b) {
     // The low three bits count too: they make one instruction find most overflows by a single byte.
     constexpr std::uintptr_t inside = base::slice_bytes - end_bit;
     return ((reinterpret_cast<std::uintptr_t>(a) ^ reinterpret_cast<std::uintptr_t>(b)) & ~inside) == 0;
 }
 // The first word of a slot that is in a list, or of a block in a cache, leads into its own slice. A program can have
 // written such a word too, so this is a reason to look closer, no more.
-inline bool looks_free(const slot* s) { return same_lane(next_of(s), s); }
+inline bool looks_free(const free_slot* s) { return same_lane(next_of(s), s); }
 
 // ---- The calls below are the heap's interface; the fast ones are in fast_path.hpp. All may be called by any thread.
 // ----
@@ -152,7 +152,7 @@ bool start();
 
 // Out-of-line halves of the fast path.
 void* allocate_slow(std::size_t bytes);
-void* take_damaged(thread_heap*, slot* first, unsigned size_class);
+void* take_damaged(thread_heap*, free_slot* first, unsigned size_class);
 void release_elsewhere(void* block);                  // null, or outside the ground
 void release_not_local(void* block, slice_record*);   // another thread's slot, a block, a blob, or nothing
 void release_inexact(void* block, slice_record*);     // of a lane of ours, but not the start of a carved slot

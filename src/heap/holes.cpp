@@ -44,7 +44,7 @@ std::size_t give_back(const slice_record* lane, std::uint32_t pages) {
 
 }  // namespace
 
-std::size_t purge_holes_of(slice_record* lane, slot*& head) {
+std::size_t purge_holes_of(slice_record* lane, free_slot*& head) {
     settle(lane);
     remote_word taken =
         update_remote(lane, [](remote_word w) { return remote_word::of(0, 0, w.threshold(), w.queued()); });
@@ -52,9 +52,9 @@ std::size_t purge_holes_of(slice_record* lane, slot*& head) {
 
     slot_set listed{};
     std::uint32_t free_slots = 0;
-    auto note = [&](slot* s) {
+    auto note = [&](free_slot* s) {
         std::uint32_t i = number_in_lane(s, lane);
-        if (i >= lane->lane.carved || listed.has(i)) return false;
+        if (i >= slot_lane_of(lane).carved || listed.has(i)) return false;
         listed.add(i);
         ++free_slots;
         return true;
@@ -63,9 +63,9 @@ std::size_t purge_holes_of(slice_record* lane, slot*& head) {
     if (!sound) report(error::damaged_link, head, lane);
 
     std::uint32_t bytes = base::class_bytes[lane->size_class];
-    std::uint32_t before = lane->lane.purged;
+    std::uint32_t before = slot_lane_of(lane).purged;
     std::uint32_t occupied = 0, gone = 0;
-    for (std::uint32_t i = 0; i < lane->lane.carved; ++i) {
+    for (std::uint32_t i = 0; i < slot_lane_of(lane).carved; ++i) {
         std::uint32_t pages = pages_of(i, bytes);
         if ((pages & before) != 0) {
             ++gone;  // free already, though a page it shares with live slots may still be there
@@ -77,21 +77,21 @@ std::size_t purge_holes_of(slice_record* lane, slot*& head) {
     std::uint32_t empty = whole_pages(~occupied & backed & ~before);
     std::size_t given = give_back(lane, empty);
     std::uint32_t carved_pages =
-        lane->lane.carved == 0 ? 0 : (2u << ((lane->lane.carved * bytes - 1) / page_share)) - 1;
-    lane->lane.purged = static_cast<std::uint16_t>((before | empty) & carved_pages);
+        slot_lane_of(lane).carved == 0 ? 0 : (2u << ((slot_lane_of(lane).carved * bytes - 1) / page_share)) - 1;
+    slot_lane_of(lane).purged = static_cast<std::uint16_t>((before | empty) & carved_pages);
     // What an earlier user of the slice left behind the carved pages has gone too.
     if ((backed & ~carved_pages & ~empty) == 0)
         ground::untouch(lane, static_cast<std::uint32_t>(__builtin_popcount(carved_pages)));
 
-    slot* list = end_of(lane);
-    for (std::uint32_t i = lane->lane.carved; i-- > 0;) {
-        if (!listed.has(i) || (pages_of(i, bytes) & lane->lane.purged) != 0) continue;
+    free_slot* list = end_of(lane);
+    for (std::uint32_t i = slot_lane_of(lane).carved; i-- > 0;) {
+        if (!listed.has(i) || (pages_of(i, bytes) & slot_lane_of(lane).purged) != 0) continue;
         set_next(slot_at(lane, i), list);
         list = slot_at(lane, i);
     }
     head = list;
-    lane->lane.used = static_cast<std::uint16_t>(lane->lane.carved - free_slots - gone);
-    arm(lane, lane->state == lane_state::active ? forever : 1);
+    slot_lane_of(lane).used = static_cast<std::uint16_t>(slot_lane_of(lane).carved - free_slots - gone);
+    arm(lane, lane->state == slot_lane_state::active ? forever : 1);
     return given;
 }
 

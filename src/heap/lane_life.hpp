@@ -12,14 +12,14 @@ namespace lanes::heap {
 // allocations into the slow path; an eighth cost nothing measurable in memory and 14 % less time.
 inline constexpr std::uint32_t wake_share = 8;
 inline std::uint32_t wake_of(const slice_record* lane) {
-    std::uint32_t wake = lane->lane.capacity / wake_share;
+    std::uint32_t wake = slot_lane_of(lane).capacity / wake_share;
     return wake > 0 ? wake : 1;
 }
 
 inline constexpr std::uint32_t forever = 0x7fff'ffff;  // frees into an active lane need no look
 
 inline void arm(slice_record* lane, std::uint32_t frees) {
-    lane->lane.countdown = lane->lane.armed = frees > 0 ? frees : 1;
+    slot_lane_of(lane).countdown = slot_lane_of(lane).armed = frees > 0 ? frees : 1;
 }
 
 // Allocations are not counted as they happen. A lane stays active until its list is empty, so each slot freed meanwhile
@@ -28,15 +28,16 @@ inline void count_freed(const slice_record* lane, std::uint32_t slots) {
     if (slots == 0) return;
     stats::count(stats::page->slots_freed, slots);
     stats::count(stats::page->bytes_slots_freed, std::uint64_t{slots} * base::class_bytes[lane->size_class]);
-    if (lane->state == lane_state::active) stats::count(stats::page->slots_allocated, slots);
+    if (lane->state == slot_lane_state::active) stats::count(stats::page->slots_allocated, slots);
 }
 
 // Counts the frees since the lane was armed. For a lane that is not active, brings `used` up to date.
 inline void settle(slice_record* lane) {
-    std::uint32_t freed = lane->lane.armed - lane->lane.countdown;
-    lane->lane.armed = lane->lane.countdown;
+    std::uint32_t freed = slot_lane_of(lane).armed - slot_lane_of(lane).countdown;
+    slot_lane_of(lane).armed = slot_lane_of(lane).countdown;
     count_freed(lane, freed);
-    if (lane->state != lane_state::active) lane->lane.used = static_cast<std::uint16_t>(lane->lane.used - freed);
+    if (lane->state != slot_lane_state::active)
+        slot_lane_of(lane).used = static_cast<std::uint16_t>(slot_lane_of(lane).used - freed);
 }
 
 // The slice goes back to the ground. The lane is in no list any more.
@@ -44,8 +45,8 @@ inline void release_lane(slice_record* lane) {
     count_freed(lane, remote_of(lane).count());
     lane->owner.store(nullptr, std::memory_order_relaxed);
     lane->kind.store(slice_kind::none, std::memory_order_relaxed);
-    lane->lane.bound = 0;
-    lane->shared.remote.store(0, std::memory_order_relaxed);
+    exactness_of(lane).bound = 0;
+    shared_of(lane).remote.store(0, std::memory_order_relaxed);
     stats::count(stats::page->lanes_released);
     stats::uncount(stats::page->slot_lane_bytes, base::slice_bytes);
     ground::give(ground::index_of(lane), 1, ground::touching::as_told);
@@ -53,6 +54,6 @@ inline void release_lane(slice_record* lane) {
 
 // Gives the pages of one lane back that hold no live slot, leaving its free list without their slots. `head` is where
 // the list starts. Afterwards `used` is exact and nothing is in the remote list. Returns the bytes given back.
-std::size_t purge_holes_of(slice_record* lane, slot*& head);
+std::size_t purge_holes_of(slice_record* lane, free_slot*& head);
 
 }  // namespace lanes::heap

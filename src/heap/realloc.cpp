@@ -46,7 +46,7 @@ void* reallocate(void* block, std::size_t bytes) {
     }
     slice_kind kind = r->kind.load(std::memory_order_relaxed);
     if (kind == slice_kind::slot_lane && is_carved_slot(block, r)) {
-        auto s = static_cast<slot*>(block);
+        auto s = static_cast<free_slot*>(block);
         if (looks_free(s) && in_free_list(s, r)) {
             report(error::double_free, block, r);
             return nullptr;

@@ -22,7 +22,7 @@ void tell_owner(slice_record* lane) {
         }
         slice_index first = owner->pending.load(std::memory_order_relaxed);
         do {
-            lane->shared.pending_next = first;
+            shared_of(lane).pending_next = first;
         } while (!owner->pending.compare_exchange_weak(first, ground::index_of(lane), std::memory_order_seq_cst,
                                                        std::memory_order_relaxed));
         // Pairs with abandon_lanes: the owner's thread clears `owner` and then empties its list. Either it finds the
@@ -33,7 +33,7 @@ void tell_owner(slice_record* lane) {
     }
     while (next != 0) {
         slice_record* stray = ground::record_of(next);
-        next = stray->shared.pending_next;
+        next = shared_of(stray).pending_next;
         tell_owner(stray);
     }
 }
@@ -56,7 +56,7 @@ void hand_over(pending_run& run) {
     if (tell) tell_owner(lane);
 }
 
-void release_remote(slot* freed, slice_record* lane) {
+void release_remote(free_slot* freed, slice_record* lane) {
     thread_heap* heap = heap_of_freer();
     if (heap == nullptr) {
         pending_run single{lane, freed, freed, 1};
@@ -84,7 +84,7 @@ void drain_pending(thread_heap* heap) {
     slice_index next = heap->pending.exchange(0, std::memory_order_seq_cst);
     while (next != 0) {
         slice_record* lane = ground::record_of(next);
-        next = lane->shared.pending_next;
+        next = shared_of(lane).pending_next;
         if (lane->owner.load(std::memory_order_relaxed) == heap) {
             look_at_queued(lane);
         } else {

@@ -28,26 +28,28 @@ struct remote_word {
     bool queued() const { return (bits & queued_bit) != 0; }
 
     // The first slot in `lane`, or the lane's end mark.
-    slot* list(const slice_record* lane) const {
+    free_slot* list(const slice_record* lane) const {
         if (first() == 0) return end_of(lane);
-        return reinterpret_cast<slot*>(ground::address_of(lane) + (first() - 1) * base::alignment);
+        return reinterpret_cast<free_slot*>(ground::address_of(lane) + (first() - 1) * base::alignment);
     }
-    static std::uint32_t number_of(const slot* s) {
+    static std::uint32_t number_of(const free_slot* s) {
         return static_cast<std::uint32_t>((reinterpret_cast<std::uintptr_t>(s) & (base::slice_bytes - 1)) /
                                           base::alignment) +
                1;
     }
 };
 
-inline remote_word remote_of(const slice_record* lane) { return {lane->shared.remote.load(std::memory_order_relaxed)}; }
+inline remote_word remote_of(const slice_record* lane) {
+    return {shared_of(lane).remote.load(std::memory_order_relaxed)};
+}
 
 // Replaces the word by what `change` makes of it; returns what it was. Acquire: the links of the list that is taken
 // were written by the threads that pushed (release in hand_over).
 template <class F>
 remote_word update_remote(slice_record* lane, F&& change) {
-    std::uint64_t old = lane->shared.remote.load(std::memory_order_acquire);
-    while (!lane->shared.remote.compare_exchange_weak(old, change(remote_word{old}).bits, std::memory_order_acq_rel,
-                                                      std::memory_order_acquire)) {
+    std::uint64_t old = shared_of(lane).remote.load(std::memory_order_acquire);
+    while (!shared_of(lane).remote.compare_exchange_weak(old, change(remote_word{old}).bits, std::memory_order_acq_rel,
+                                                         std::memory_order_acquire)) {
     }
     return {old};
 }
@@ -58,7 +60,7 @@ inline remote_word take_remote(slice_record* lane, std::uint32_t threshold) {
 }
 
 // Puts a slot that belongs to another thread's (or nobody's) lane into this thread's runs.
-void release_remote(slot*, slice_record* lane);
+void release_remote(free_slot*, slice_record* lane);
 // Hands one run over; the run is empty afterwards.
 void hand_over(pending_run&);
 // Looks at every lane that other threads have queued for `heap`.

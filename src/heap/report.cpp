@@ -40,7 +40,7 @@ void describe(os::line& line, error e, const void* block, const slice_record* r,
             line.text("lane ").pointer(ground::address_of(r)).text(", size class ").number(bytes);
             line.text(", slot ").number(offset / bytes);
             if (offset % bytes != 0) line.text(" + ").number(offset % bytes);
-            if (offset / bytes >= r->lane.carved) line.text(" (never handed out)");
+            if (offset / bytes >= slot_lane_of(r).carved) line.text(" (never handed out)");
             break;
         }
         case slice_kind::bump_lane:

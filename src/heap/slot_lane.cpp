@@ -13,13 +13,13 @@ constexpr unsigned candidates = 4;  // lanes looked at to find the fullest
 constexpr unsigned lanes_of_hot_class = 2;
 constexpr std::uint32_t looks_least = 64;  // frees between two looks at an active lane
 
-slot* const empty_bin = reinterpret_cast<slot*>(end_bit);
+free_slot* const empty_bin = reinterpret_cast<free_slot*>(end_bit);
 
 // Why a lane is looked at: its countdown ended, or it came out of a pending list and is no longer queued.
 enum class seen { on_countdown, out_of_pending };
 
 void release_own(thread_heap* heap, slice_record* lane) {
-    if (lane->state == lane_state::available) unlink(heap->available[lane->size_class], lane);
+    if (lane->state == slot_lane_state::available) unlink(heap->available[lane->size_class], lane);
     disown(heap, lane);
     release_lane(lane);
 }
@@ -29,8 +29,8 @@ void look_at(thread_heap* heap, slice_record* lane, seen how) {
     std::uint32_t live = 0, step = 0;
     bool roomy = false;
     remote_word before = update_remote(lane, [&](remote_word w) {
-        live = lane->lane.used - w.count();
-        std::uint32_t room = lane->lane.capacity - live;
+        live = slot_lane_of(lane).used - w.count();
+        std::uint32_t room = slot_lane_of(lane).capacity - live;
         roomy = room >= wake_of(lane);
         // With room: look again when half of what is live has gone, on either side, so that one side must see the lane
         // run empty. Without: when it is an eighth free.
@@ -42,22 +42,22 @@ void look_at(thread_heap* heap, slice_record* lane, seen how) {
     bool still_queued = how == seen::on_countdown && before.queued();
     if (live == 0 && !still_queued) {
         release_own(heap, lane);
-    } else if (roomy && lane->state == lane_state::full) {
-        lane->state = lane_state::available;
+    } else if (roomy && lane->state == slot_lane_state::full) {
+        lane->state = slot_lane_state::available;
         append(heap->available[lane->size_class], lane);
     }
 }
 
 // The lane stops being active with so many slots out: what was allocated meanwhile is counted.
 void count_active_out(slice_record* lane, std::uint32_t out) {
-    stats::count(stats::page->slots_allocated, std::uint64_t{out} - lane->lane.used);
-    lane->lane.used = static_cast<std::uint16_t>(out);
+    stats::count(stats::page->slots_allocated, std::uint64_t{out} - slot_lane_of(lane).used);
+    slot_lane_of(lane).used = static_cast<std::uint16_t>(out);
 }
 
 // Allocations from the active lane are not counted, so when so many slots are out, it cannot be empty before as many
 // frees.
 void expect_empty(slice_record* lane, std::uint32_t out) {
-    lane->shared.looks = 0;
+    shared_of(lane).looks = 0;
     arm(lane, out > looks_least ? out : looks_least);
 }
 
@@ -67,21 +67,21 @@ void look_at_active(thread_heap* heap, slice_record* lane) {
     unsigned c = lane->size_class;
     settle(lane);
     std::uint32_t listed = 0;
-    bool sound = walk(heap->bins[c], lane, [&](slot*) { return ++listed, true; });
+    bool sound = walk(heap->bins[c], lane, [&](free_slot*) { return ++listed, true; });
     remote_word waiting = remote_of(lane);
-    std::uint32_t gone = slots_touching(lane->lane.purged, lane);
-    std::uint32_t out = lane->lane.carved - gone - listed - waiting.count();
-    bool worthwhile = lane->lane.carved * base::class_bytes[c] > page_share;
+    std::uint32_t gone = slots_touching(slot_lane_of(lane).purged, lane);
+    std::uint32_t out = slot_lane_of(lane).carved - gone - listed - waiting.count();
+    bool worthwhile = slot_lane_of(lane).carved * base::class_bytes[c] > page_share;
     if (out == 0 && worthwhile && sound && !waiting.queued()) {
         heap->active[c] = 0;
         heap->bins[c] = empty_bin;
-        lane->lane.head = &lane->lane.free;
+        slot_lane_of(lane).head = &slot_lane_of(lane).free_list;
         count_active_out(lane, waiting.count());  // who is in the remote list counts as out until it is collected
-        lane->state = lane_state::full;
+        lane->state = slot_lane_state::full;
         release_own(heap, lane);
         return;
     }
-    std::uint8_t looks = ++lane->shared.looks;
+    std::uint8_t looks = ++shared_of(lane).looks;
     std::uint32_t next = out > listed ? out : listed << (looks < 4 ? 2 * looks : 8);
     arm(lane, looks == 0xff ? forever : next > looks_least ? next : looks_least);
 }
@@ -89,25 +89,25 @@ void look_at_active(thread_heap* heap, slice_record* lane) {
 void activate(thread_heap* heap, unsigned c, slice_record* lane) {
     settle(lane);
     heap->active[c] = ground::index_of(lane);
-    slot* list = lane->lane.free;
+    free_slot* list = slot_lane_of(lane).free_list;
     if (is_end(list)) {
         remote_word taken = take_remote(lane, remote_word::never);
         list = taken.list(lane);
         count_freed(lane, taken.count());
-        lane->lane.used = static_cast<std::uint16_t>(lane->lane.used - taken.count());
+        slot_lane_of(lane).used = static_cast<std::uint16_t>(slot_lane_of(lane).used - taken.count());
     } else {
         update_remote(
             lane, [](remote_word w) { return remote_word::of(w.first(), w.count(), remote_word::never, w.queued()); });
     }
     heap->bins[c] = list;
-    lane->lane.head = &heap->bins[c];
-    lane->state = lane_state::active;
-    lane->lane.free = end_of(lane);
-    expect_empty(lane, lane->lane.used);
+    slot_lane_of(lane).head = &heap->bins[c];
+    lane->state = slot_lane_state::active;
+    slot_lane_of(lane).free_list = end_of(lane);
+    expect_empty(lane, slot_lane_of(lane).used);
 }
 
 bool has_uncarved(const slice_record* lane) {
-    return lane->lane.carved < lane->lane.capacity || lane->lane.purged != 0;
+    return slot_lane_of(lane).carved < slot_lane_of(lane).capacity || slot_lane_of(lane).purged != 0;
 }
 
 // The bin is empty: its lane stands back until slots of it are free again.
@@ -116,16 +116,17 @@ void deactivate(thread_heap* heap, unsigned c) {
     settle(lane);
     heap->active[c] = 0;
     heap->bins[c] = empty_bin;
-    lane->lane.head = &lane->lane.free;
-    lane->lane.free = end_of(lane);
-    count_active_out(lane, lane->lane.carved - slots_touching(lane->lane.purged, lane));
-    lane->state = lane_state::full;
+    slot_lane_of(lane).head = &slot_lane_of(lane).free_list;
+    slot_lane_of(lane).free_list = end_of(lane);
+    count_active_out(lane, slot_lane_of(lane).carved - slots_touching(slot_lane_of(lane).purged, lane));
+    lane->state = slot_lane_state::full;
     arm(lane, 1);
     look_at(heap, lane, seen::on_countdown);
 }
 
 std::uint32_t used_now(const slice_record* lane) {
-    return lane->lane.used - (lane->lane.armed - lane->lane.countdown) - remote_of(lane).count();
+    return slot_lane_of(lane).used - (slot_lane_of(lane).armed - slot_lane_of(lane).countdown) -
+           remote_of(lane).count();
 }
 
 // The fullest of the first few available lanes, so that emptiness concentrates in the others; one with free slots
@@ -136,8 +137,8 @@ slice_record* pick(thread_heap* heap, unsigned c) {
     slice_index next = heap->available[c].first;
     for (unsigned i = 0; i < candidates && next != 0; ++i) {
         slice_record* lane = ground::record_of(next);
-        next = lane->shared.list_next;
-        bool ready = !is_end(lane->lane.free) || remote_of(lane).count() > 0;
+        next = shared_of(lane).list_next;
+        bool ready = !is_end(slot_lane_of(lane).free_list) || remote_of(lane).count() > 0;
         std::uint32_t used = ready ? used_now(lane) + 1 : 0;
         if (best == nullptr || used > best_used) best = lane, best_used = used;
     }
@@ -145,14 +146,14 @@ slice_record* pick(thread_heap* heap, unsigned c) {
 }
 
 // Links the slots [from, until) of a lane into a list, in the order of their addresses.
-slot* link_slots(const slice_record* lane, std::uint32_t from, std::uint32_t until) {
+free_slot* link_slots(const slice_record* lane, std::uint32_t from, std::uint32_t until) {
     const std::uint64_t key = link_key;
     const std::uint32_t bytes = base::class_bytes[lane->size_class];
-    slot* list = end_of(lane);
+    free_slot* list = end_of(lane);
     std::byte* at = ground::address_of(lane) + std::size_t{until} * bytes;
     for (const std::byte* first = ground::address_of(lane) + std::size_t{from} * bytes; at != first;) {
         at -= bytes;
-        auto s = reinterpret_cast<slot*>(at);
+        auto s = reinterpret_cast<free_slot*>(at);
         set_raw_link(s, reinterpret_cast<std::uint64_t>(list) ^ key);
         list = s;
     }
@@ -162,27 +163,27 @@ slot* link_slots(const slice_record* lane, std::uint32_t from, std::uint32_t unt
 // Puts slots that were never handed out, or whose pages were given back, into the empty bin.
 void carve(thread_heap* heap, unsigned c, slice_record* lane) {
     std::uint32_t bytes = base::class_bytes[c];
-    std::uint32_t out = lane->lane.carved - slots_touching(lane->lane.purged, lane);
-    slot* list = end_of(lane);
-    if (lane->lane.purged != 0) {
-        for (std::uint32_t i = lane->lane.carved; i-- > 0;) {
-            if ((pages_of(i, bytes) & lane->lane.purged) == 0) continue;
+    std::uint32_t out = slot_lane_of(lane).carved - slots_touching(slot_lane_of(lane).purged, lane);
+    free_slot* list = end_of(lane);
+    if (slot_lane_of(lane).purged != 0) {
+        for (std::uint32_t i = slot_lane_of(lane).carved; i-- > 0;) {
+            if ((pages_of(i, bytes) & slot_lane_of(lane).purged) == 0) continue;
             set_next(slot_at(lane, i), list);
             list = slot_at(lane, i);
         }
-        lane->lane.purged = 0;
+        slot_lane_of(lane).purged = 0;
     } else {
         // To the end of the page that is begun: memory is touched as it is used. A class that already fills lanes is
         // hot, and gets four pages at a time.
         std::uint32_t ahead = heap->lanes[c] > 1 ? 4 * page_share : page_share;
-        std::uint32_t from = lane->lane.carved;
+        std::uint32_t from = slot_lane_of(lane).carved;
         std::uint32_t until = ((from * bytes / ahead + 1) * ahead + bytes - 1) / bytes;
-        if (until > lane->lane.capacity) until = lane->lane.capacity;
+        if (until > slot_lane_of(lane).capacity) until = slot_lane_of(lane).capacity;
         list = link_slots(lane, from, until);
         // Atomic: threads that free slots of this lane look at it meanwhile. Either value serves for slots that are
         // out.
-        __atomic_store_n(&lane->lane.carved, static_cast<std::uint16_t>(until), __ATOMIC_RELAXED);
-        if (!is_mid_slot_class(c)) lane->lane.bound = until * base::bound_step_of(bytes);
+        __atomic_store_n(&slot_lane_of(lane).carved, static_cast<std::uint16_t>(until), __ATOMIC_RELAXED);
+        if (!is_mid_slot_class(c)) exactness_of(lane).bound = until * base::bound_step_of(bytes);
         ground::touch(lane, (until * bytes + page_share - 1) / page_share);
     }
     heap->bins[c] = list;
@@ -197,14 +198,14 @@ slice_record* open(thread_heap* heap, unsigned c) {
     if (taken.first == 0) return nullptr;
     slice_record* lane = ground::record_of(taken.first);
     std::uint32_t bytes = base::class_bytes[c];
-    lane->lane = {};
-    lane->lane.head = &lane->lane.free;
-    lane->lane.inverse = base::inverse_of(bytes);
-    lane->lane.free = end_of(lane);
-    lane->lane.capacity = static_cast<std::uint16_t>(base::slice_bytes / bytes);
+    slot_lane_of(lane) = {};
+    slot_lane_of(lane).head = &slot_lane_of(lane).free_list;
+    exactness_of(lane).inverse = base::inverse_of(bytes);
+    slot_lane_of(lane).free_list = end_of(lane);
+    slot_lane_of(lane).capacity = static_cast<std::uint16_t>(base::slice_bytes / bytes);
     lane->size_class = static_cast<std::uint8_t>(c);
-    lane->state = lane_state::full;
-    lane->shared.remote.store(remote_word::of(0, 0, remote_word::never, false).bits, std::memory_order_relaxed);
+    lane->state = slot_lane_state::full;
+    shared_of(lane).remote.store(remote_word::of(0, 0, remote_word::never, false).bits, std::memory_order_relaxed);
     own(heap, lane);
     lane->kind.store(slice_kind::slot_lane, std::memory_order_relaxed);
     lane->owner.store(heap, std::memory_order_release);
@@ -226,10 +227,10 @@ bool collect_active(thread_heap* heap, unsigned c, std::uint32_t least) {
 
 }  // namespace
 
-slot* pop(thread_heap* heap, unsigned c) {
-    slot* first = heap->bins[c];
-    slot* next = next_of(first);
-    if (!same_lane(first, next)) return static_cast<slot*>(take_damaged(heap, first, c));
+free_slot* pop(thread_heap* heap, unsigned c) {
+    free_slot* first = heap->bins[c];
+    free_slot* next = next_of(first);
+    if (!same_lane(first, next)) return static_cast<free_slot*>(take_damaged(heap, first, c));
     heap->bins[c] = next;
     set_raw_link(first, 0);
     return first;
@@ -244,13 +245,14 @@ bool refill(thread_heap* heap, unsigned c) {
     // Lanes that have been touched before lanes that have not.
     if (slice_record* lane = pick(heap, c)) {
         // One that only has room to carve waits until the active lane has none.
-        bool ready = !is_end(lane->lane.free) || remote_of(lane).count() > 0;
+        bool ready = !is_end(slot_lane_of(lane).free_list) || remote_of(lane).count() > 0;
         if (ready || heap->active[c] == 0 || !has_uncarved(ground::record_of(heap->active[c]))) {
             unlink(heap->available[c], lane);
             if (heap->active[c] != 0) {
-                lane->state = lane_state::active;  // so that deactivating the other cannot release or move this one
+                lane->state =
+                    slot_lane_state::active;  // so that deactivating the other cannot release or move this one
                 deactivate(heap, c);
-                lane->state = lane_state::available;
+                lane->state = slot_lane_state::available;
             }
             activate(heap, c, lane);
             if (!is_end(heap->bins[c])) return true;
@@ -273,14 +275,14 @@ bool refill(thread_heap* heap, unsigned c) {
 }
 
 void countdown_over(slice_record* lane) {
-    if (lane->state == lane_state::active) {
+    if (lane->state == slot_lane_state::active) {
         return look_at_active(lane->owner.load(std::memory_order_relaxed), lane);
     }
     look_at(lane->owner.load(std::memory_order_relaxed), lane, seen::on_countdown);
 }
 
 void look_at_queued(slice_record* lane) {
-    if (lane->state == lane_state::active) {
+    if (lane->state == slot_lane_state::active) {
         update_remote(lane,
                       [](remote_word w) { return remote_word::of(w.first(), w.count(), remote_word::never, false); });
         return;
@@ -291,23 +293,23 @@ void look_at_queued(slice_record* lane) {
 [[gnu::no_sanitize("thread")]] std::uint32_t live_slots(const slice_record* lane) {
     // Read while the owner may be changing it: every value is whole, their sum may be off by what moved meanwhile.
     // Nothing is called that reads the record or a slot, so that ThreadSanitizer does not see it.
-    const std::uint32_t capacity = lane->lane.capacity, carved = lane->lane.carved;
-    const std::uint32_t remote = remote_word{lane->shared.remote.load(std::memory_order_relaxed)}.count();
+    const std::uint32_t capacity = slot_lane_of(lane).capacity, carved = slot_lane_of(lane).carved;
+    const std::uint32_t remote = remote_word{shared_of(lane).remote.load(std::memory_order_relaxed)}.count();
     std::uint32_t live;
-    if (lane->state == lane_state::active) {
+    if (lane->state == slot_lane_state::active) {
         // Not through lane.head: the record may come to describe a blob at this moment, and its place hold a size.
         thread_heap* heap = lane->owner.load(std::memory_order_relaxed);
         if (heap == nullptr) return 0;
-        const slot* end = end_of(lane);
-        const slot* s = *const_cast<slot* const volatile*>(&heap->bins[lane->size_class]);
+        const free_slot* end = end_of(lane);
+        const free_slot* s = *const_cast<free_slot* const volatile*>(&heap->bins[lane->size_class]);
         std::uint32_t listed = 0;
         for (; !is_end(s) && same_lane(s, end) && listed <= capacity; ++listed) {
-            s = reinterpret_cast<const slot*>(*const_cast<const volatile std::uint64_t*>(&s->link) ^ link_key);
+            s = reinterpret_cast<const free_slot*>(*const_cast<const volatile std::uint64_t*>(&s->link) ^ link_key);
         }
-        live =
-            carved - slots_touching(lane->lane.purged, carved, base::class_bytes[lane->size_class]) - listed - remote;
+        live = carved - slots_touching(slot_lane_of(lane).purged, carved, base::class_bytes[lane->size_class]) -
+               listed - remote;
     } else {
-        live = lane->lane.used - (lane->lane.armed - lane->lane.countdown) - remote;
+        live = slot_lane_of(lane).used - (slot_lane_of(lane).armed - slot_lane_of(lane).countdown) - remote;
     }
     return live <= capacity ? live : 0;
 }
@@ -334,15 +336,15 @@ std::size_t purge_holes(thread_heap* heap) {
     std::size_t purged = 0;
     for (slice_index s = heap->owned; s != 0;) {
         slice_record* lane = ground::record_of(s);
-        s = lane->shared.owned_next;
-        purged += purge_holes_of(lane, *lane->lane.head);
-        bool releasable = lane->lane.used == 0 && !remote_of(lane).queued();
-        if (lane->state == lane_state::active) {
+        s = shared_of(lane).owned_next;
+        purged += purge_holes_of(lane, *slot_lane_of(lane).head);
+        bool releasable = slot_lane_of(lane).used == 0 && !remote_of(lane).queued();
+        if (lane->state == slot_lane_state::active) {
             if (!releasable) continue;
             heap->active[lane->size_class] = 0;
             heap->bins[lane->size_class] = empty_bin;
-            lane->lane.head = &lane->lane.free;
-            lane->state = lane_state::full;
+            slot_lane_of(lane).head = &slot_lane_of(lane).free_list;
+            lane->state = slot_lane_state::full;
         }
         if (releasable) {
             release_own(heap, lane);

@@ -10,7 +10,7 @@ namespace lanes::heap {
 bool refill(thread_heap*, unsigned size_class);
 
 // Takes the first slot off a bin that is not empty.
-slot* pop(thread_heap*, unsigned size_class);
+free_slot* pop(thread_heap*, unsigned size_class);
 
 // The lane has come out of a pending list of its owner, the calling thread.
 void look_at_queued(slice_record*);
@@ -36,7 +36,7 @@ void ask_all_to_trim(thread_heap* already_done);
 void take_part_in_trim(thread_heap*);
 
 // Whether `block` really is in one of the lists of its lane that this thread can see.
-bool in_free_list(const slot* block, const slice_record*);
+bool in_free_list(const free_slot* block, const slice_record*);
 
 // Slots in the program's hands, as far as this thread can tell.
 std::uint32_t live_slots(const slice_record*);

@@ -56,7 +56,7 @@ namespace {
                 break;
             case slice_kind::blob:
                 ++totals.blobs;
-                totals.blob_bytes += r->blob.bytes;
+                totals.blob_bytes += blob_of(r).bytes;
                 break;
             case slice_kind::bump_tail:
             case slice_kind::block_tail:

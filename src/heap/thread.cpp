@@ -59,7 +59,7 @@ std::uint64_t mixed(std::uint64_t n) {
 }
 
 void empty_bins(thread_heap* heap) {
-    for (slot*& bin : heap->bins) bin = reinterpret_cast<slot*>(end_bit);
+    for (free_slot*& bin : heap->bins) bin = reinterpret_cast<free_slot*>(end_bit);
 }
 
 thread_heap* take_heap() {

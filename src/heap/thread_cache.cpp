@@ -9,7 +9,7 @@
 namespace lanes::heap {
 namespace {
 
-void give_back(slot* s) {
+void give_back(free_slot* s) {
     if (next_of(s) != cached_mark_of(s)) report_cached_damage(s);
     slice_record* r = ground::find(s);
     if (r->kind.load(std::memory_order_relaxed) != slice_kind::slot_lane) {
@@ -27,7 +27,7 @@ void shrink(thread_cache* cache, unsigned c, unsigned keep) {
     if (count <= keep) return;
     unsigned gone = count - keep;
     // Out of the cache before they are given back: what follows may look for them here.
-    slot* leaving[cache_depth];
+    free_slot* leaving[cache_depth];
     for (unsigned i = 0; i < gone; ++i) leaving[i] = cache->blocks[c][i];
     for (unsigned i = 0; i < keep; ++i) cache->blocks[c][i] = cache->blocks[c][i + gone];
     __atomic_store_n(&cache->count[c], static_cast<std::uint8_t>(keep), __ATOMIC_RELAXED);
@@ -64,7 +64,7 @@ std::uint32_t limit_now() {
 }
 
 // False when this thread can have no cache.
-[[gnu::always_inline]] inline bool put_cached(slot* s, unsigned c) {
+[[gnu::always_inline]] inline bool put_cached(free_slot* s, unsigned c) {
     thread_cache* cache = current->cache;
     if (__builtin_expect(
             cache == nullptr || cache->count[c] == cache_most[c] || cache->bytes + cache_class_bytes[c] > cache->limit,
@@ -82,11 +82,11 @@ std::uint32_t limit_now() {
 
 }  // namespace
 
-void report_cached_damage(const slot* s) { report(error::damaged_link, s, ground::find(s)); }
+void report_cached_damage(const free_slot* s) { report(error::damaged_link, s, ground::find(s)); }
 
 void release_mid_slot(void* block, slice_record* lane) {
     if (!is_carved_slot(block, lane)) return report(error::invalid_free, block, lane);
-    auto freed = static_cast<slot*>(block);
+    auto freed = static_cast<free_slot*>(block);
     if (looks_free(freed) && in_free_list(freed, lane)) return report(error::double_free, block, lane);
     if (put_cached(freed, cache_class_of_slot(lane->size_class))) return;
     release_remote(freed, lane);
@@ -96,11 +96,11 @@ void release_cached_block(void* block, slice_record* r) {
     std::uint32_t pages = pages_of_block(block, r);
     if (pages == 0) return report(error::invalid_free, block, r);
     if (is_cached_block(block)) return report(error::double_free, block, r);
-    if (put_cached(static_cast<slot*>(block), mid_slot_classes + block_class_of(pages))) return;
+    if (put_cached(static_cast<free_slot*>(block), mid_slot_classes + block_class_of(pages))) return;
     if (!release_block(block, r)) report(error::invalid_free, block, r);
 }
 
-bool is_cached_block(const void* block) { return looks_free(static_cast<const slot*>(block)) && is_cached(block); }
+bool is_cached_block(const void* block) { return looks_free(static_cast<const free_slot*>(block)) && is_cached(block); }
 
 [[gnu::no_sanitize("thread")]] bool is_cached(const void* block) {
     bool found = false;

@@ -29,7 +29,7 @@ struct thread_cache {
     std::uint32_t bytes;                // of all blocks in it
     std::uint32_t limit;                // of bytes, as of when it was last reached
     std::uint8_t count[cache_classes];  // read by other threads in a survey
-    slot* blocks[cache_classes][cache_depth];
+    free_slot* blocks[cache_classes][cache_depth];
 };
 static_assert(sizeof(thread_cache) <= ground::heap_bytes);
 
@@ -67,17 +67,17 @@ constexpr unsigned cache_class_of(std::size_t bytes) {
 }
 
 // What a cached block's first word leads to: the end mark of its slice, as in a free list of one.
-inline slot* cached_mark_of(const slot* s) {
-    return reinterpret_cast<slot*>((reinterpret_cast<std::uintptr_t>(s) & ~(base::slice_bytes - 1)) | end_bit);
+inline free_slot* cached_mark_of(const free_slot* s) {
+    return reinterpret_cast<free_slot*>((reinterpret_cast<std::uintptr_t>(s) & ~(base::slice_bytes - 1)) | end_bit);
 }
-void report_cached_damage(const slot*);
+void report_cached_damage(const free_slot*);
 
 // A block of that class, or null.
 inline void* take_cached(thread_heap* heap, unsigned c) {
     thread_cache* cache = heap->cache;
     if (cache == nullptr || cache->count[c] == 0) return nullptr;
     unsigned left = cache->count[c] - 1u;
-    slot* s = cache->blocks[c][left];
+    free_slot* s = cache->blocks[c][left];
     __atomic_store_n(&cache->count[c], static_cast<std::uint8_t>(left), __ATOMIC_RELAXED);
     cache->bytes -= cache_class_bytes[c];
     if (__builtin_expect(next_of(s) != cached_mark_of(s), 0)) report_cached_damage(s);

@@ -37,8 +37,8 @@ std::size_t dirty_bytes() {
     for (slice_index s = 1; s < ground::frontier(); ++s) {
         slice_record* r = ground::record_of(s);
         if (r->kind.load() != slice_kind::block_lane) continue;
-        auto blocks = static_cast<std::size_t>(std::popcount(r->block.dirty & ~r->block.live.load()));
-        bytes += blocks * class_block_bytes(r->block.block_class);
+        auto blocks = static_cast<std::size_t>(std::popcount(block_lane_of(r).dirty & ~block_lane_of(r).live.load()));
+        bytes += blocks * class_block_bytes(block_lane_of(r).block_class);
     }
     return bytes;
 }
@@ -46,9 +46,9 @@ std::size_t dirty_bytes() {
 // Whether no slice of the lane is said to have less memory behind it than its live blocks need.
 bool memory_is_counted(const void* block) {
     slice_record* lane = lane_record_of(block);
-    std::uint32_t pages = pages_of_block_class(lane->block.block_class);
-    for (std::uint32_t i = 0; i < blocks_per_lane(lane->block.block_class); ++i) {
-        if ((lane->block.live.load() >> i & 1) == 0) continue;
+    std::uint32_t pages = pages_of_block_class(block_lane_of(lane).block_class);
+    for (std::uint32_t i = 0; i < blocks_per_lane(block_lane_of(lane).block_class); ++i) {
+        if ((block_lane_of(lane).live.load() >> i & 1) == 0) continue;
         for (std::uint32_t page = i * pages; page < (i + 1) * pages; ++page) {
             std::uint32_t backed = lane[page / ground::slice_pages].backed;
             if (backed <= page % ground::slice_pages) return false;

@@ -207,14 +207,14 @@ TEST_F(slot_lane_test, a_full_lane_wakes_when_an_eighth_of_it_is_free) {
             std::uint32_t capacity = capacity_of(c);
             auto slots = allocate_slots(c, capacity + 1);  // the last opens a second lane
             slice_record* lane = lane_of(slots[0]);
-            ASSERT_EQ(lane->state, lane_state::full) << "class " << c;
+            ASSERT_EQ(lane->state, slot_lane_state::full) << "class " << c;
             std::uint32_t wake = wake_of(lane);
             EXPECT_EQ(wake, capacity >= 8 ? capacity / 8 : 1);
             for (std::uint32_t i = 0; i < wake; ++i) {
-                ASSERT_EQ(lane->state, lane_state::full) << "class " << c << " after " << i << " frees";
+                ASSERT_EQ(lane->state, slot_lane_state::full) << "class " << c << " after " << i << " frees";
                 free_slot(slots[i]);
             }
-            EXPECT_EQ(lane->state, lane_state::available) << "class " << c;
+            EXPECT_EQ(lane->state, slot_lane_state::available) << "class " << c;
             slots.erase(slots.begin(), slots.begin() + wake);
             free_all(slots);
         });
@@ -321,7 +321,7 @@ TEST_F(slot_lane_test, what_an_ended_thread_left_is_intact_and_its_room_is_adopt
         });
         slice_record* lane = lane_of(left[0]);
         EXPECT_EQ(lane->owner.load(), nullptr) << "class " << c;
-        EXPECT_EQ(lane->state, lane_state::adoptable);
+        EXPECT_EQ(lane->state, slot_lane_state::adoptable);
         std::uint64_t adopted = stats::value(stats::page->lanes_adopted);
         test::in_new_thread([&] {
             auto more = allocate_slots(c, capacity_of(c) - left.size());
@@ -344,17 +344,17 @@ TEST_F(slot_lane_test, a_crowded_lane_of_an_ended_thread_becomes_adoptable_when_
         std::vector<void*> left;
         test::in_new_thread([&] { left = allocate_slots(c, capacity_of(c)); });
         slice_record* lane = lane_of(left[0]);
-        EXPECT_EQ(lane->state, lane_state::abandoned) << "class " << c;
+        EXPECT_EQ(lane->state, slot_lane_state::abandoned) << "class " << c;
         std::uint32_t wake = wake_of(lane);
         for (std::uint32_t i = 0; i < wake;) {
             test::in_new_thread([&] {  // too few frees for a heap, so each arrives at once
                 for (int k = 0; k < 25 && i < wake; ++k, ++i) {
-                    EXPECT_EQ(lane->state, lane_state::abandoned) << "class " << c << " after " << i;
+                    EXPECT_EQ(lane->state, slot_lane_state::abandoned) << "class " << c << " after " << i;
                     lanes_free(left[i]);
                 }
             });
         }
-        EXPECT_EQ(lane->state, lane_state::adoptable) << "class " << c;
+        EXPECT_EQ(lane->state, slot_lane_state::adoptable) << "class " << c;
         left.erase(left.begin(), left.begin() + wake);
         free_in_another_thread(left);
     }

@@ -50,7 +50,7 @@ bool is_sound(const thread_cache* cache) {
             return false;
         bytes += std::size_t{cache->count[c]} * cache_class_bytes[c];
         for (unsigned i = 0; i < cache->count[c]; ++i) {
-            const slot* s = cache->blocks[c][i];
+            const free_slot* s = cache->blocks[c][i];
             if (!seen.insert(s).second || next_of(s) != cached_mark_of(s)) return false;
             if (usable_bytes(s) != cache_class_bytes[c]) return false;
         }
@@ -270,7 +270,7 @@ TEST_F(thread_cache_test, what_comes_from_a_lane_again_does_not_look_cached) {
             for (int round = 0; round < 3; ++round) {
                 for (void*& p : blocks) {
                     p = lanes_malloc(bytes);
-                    ASSERT_NE(next_of(static_cast<slot*>(p)), cached_mark_of(static_cast<slot*>(p))) << bytes;
+                    ASSERT_NE(next_of(static_cast<free_slot*>(p)), cached_mark_of(static_cast<free_slot*>(p))) << bytes;
                 }
                 for (void* p : blocks) lanes_free(p);
                 if (round == 1) flush_cache(current);
