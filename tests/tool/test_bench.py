@@ -102,8 +102,8 @@ class Rows(BenchTest):
         self.assertIn("output differs", self.row().failure("lanes"))
 
     def test_numbers_come_from_the_command(self):
-        rows = [{"name": "counted", "title": "", "command": ["sh", "-c", "echo pages 12; echo peak_rss_kib 7; echo a b c"],
-                 "targets": [target("pages", 20), target("pages", 12, at_least=True)], "rounds": 1}]
+        rows = [{"name": "counted", "title": "", "command": ["sh", "-c", "echo pages 12; echo kept 5; echo peak_rss_kib 7; echo a b c"],
+                 "targets": [target("pages", 20), target("kept", 5, better="higher")], "rounds": 1}]
         run = self.bench(self.suites(group("numbers", rows, "numbers")), "--check")
         self.assert_runs(run)
         values = self.row().series["lanes"]["runs"][0]["values"]
@@ -211,6 +211,11 @@ class Errors(BenchTest):
                               ({"rows": [{**known, "command": "true"}]}, ('"command"', "list of texts")),
                               ({"rows": [{"title": "", "command": ["true"]}]}, ("row 1", '"name"')),
                               ({"rows": [{**known, "once": True}]}, ('row "r"', '"once"', "drivers")),
+                              ({"rows": [{**known, "targets": [target("n", 1, better="more")]}]},
+                               ('target 1 of row "r".better', '"higher"', '"more"')),
+                              ({"rows": [{**known, "targets": [target("n", 1, better="neither")]}]}, ('"limit"', '"neither"')),
+                              ({"rows": [{**known, "targets": [target("n", 1), target("n", 2, better="higher")]}]},
+                               ('the targets of row "r"', '"n" is better "lower" in one place')),
                               ({"kind": "other"}, ('"kind"', "other"))):
             with self.subTest(change):
                 folder = self.suites({**group("tiny", [known]), **change})
@@ -258,6 +263,14 @@ class OwnSuites(BenchTest):
         self.assert_runs(run)
         for path in os.listdir(os.path.join(SOURCE_ROOT, "bench", "suites")):
             self.assertIn(path.removesuffix(".json") + ":", run.stdout)
+
+    def test_every_number_has_its_direction(self):
+        known = {"cpu_s", "wall_s", "user_s", "system_s", "peak_rss_kib", "settled_rss_kib", "page_faults"}
+        for name in os.listdir(os.path.join(SOURCE_ROOT, "bench", "suites")):
+            document = self.suite(name.removesuffix(".json"))
+            for of in [document, *document["rows"]]:
+                for one in of.get("targets", []):
+                    self.assertTrue(one["key"] in known or "better" in one, f"{name}, {of['name']}: {one['key']}")
 
     def test_short_form_works(self):
         run = self.lanes("bench", "--quick", "--quiet", "--with", "system", "trivial", "random-500", "--json",

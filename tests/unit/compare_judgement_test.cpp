@@ -40,9 +40,9 @@ TEST(targets, absolute_limit_is_met_missed_or_lost_in_noise) {
     EXPECT_EQ(judge_row_target(constant(5), target_for("n", 5)).decision, verdict::met) << "at the limit";
 }
 
-TEST(targets, at_least_turns_the_side) {
+TEST(targets, where_higher_is_better_the_limit_is_at_least) {
     target asked = target_for("n", 100);
-    asked.at_least = true;
+    asked.better = direction::higher;
     EXPECT_EQ(judge_row_target(constant(101), asked).decision, verdict::met);
     EXPECT_EQ(judge_row_target(constant(99), asked).decision, verdict::missed);
     EXPECT_EQ(judge_row_target(around(100), asked).decision, verdict::not_judged);
@@ -65,7 +65,7 @@ TEST(targets, ratios_to_the_reference_a_name_and_the_best_rival) {
     EXPECT_EQ(best.decision, verdict::missed);
     EXPECT_DOUBLE_EQ(best.value->median, 1.5);
     target most = target_for("n", 0.8, "best");
-    most.at_least = true;
+    most.better = direction::higher;
     EXPECT_DOUBLE_EQ(judge_row_target(constant(3), most).value->median, 0.75) << "of throughput the highest is best";
     judged_target unknown = judge_row_target(constant(3), target_for("n", 1, "jemalloc"));
     EXPECT_EQ(unknown.decision, verdict::not_judged);
@@ -75,7 +75,7 @@ TEST(targets, ratios_to_the_reference_a_name_and_the_best_rival) {
 TEST(targets, best_rival_is_never_lanes_and_never_one_that_failed) {
     row member = cpu_row("row", constant(1), constant(2), constant(3));
     EXPECT_EQ(best_rival(member, key::cpu), "mimalloc");
-    EXPECT_EQ(best_rival(member, key::cpu, true), "system");
+    EXPECT_EQ(best_rival(member, key::cpu, direction::higher), "system");
     member.by_allocator[1].failure = "signal 6 (SIGABRT)";
     EXPECT_EQ(best_rival(member, key::cpu), "system");
     member.by_allocator[2].failure = "signal 6 (SIGABRT)";
@@ -223,13 +223,28 @@ TEST(losses, follow_the_direction_of_a_target) {
     row member =
         row_with("row", {series_with("lanes", "ops", constant(80)), series_with("mimalloc", "ops", constant(100))});
     member.targets = {target_for("ops", 1, "best")};
-    member.targets[0].at_least = true;
+    member.targets[0].better = direction::higher;
     result found = result_with({"lanes", "mimalloc"}, "mimalloc", {member});
     found.groups[0].kind = group_kind::numbers;
     ASSERT_EQ(losses_of(found).size(), 1u);
     EXPECT_DOUBLE_EQ(losses_of(found)[0].ratio->median, 0.8);
-    found.groups[0].rows[0].targets[0].at_least = false;
+    found.groups[0].rows[0].targets[0].better = direction::lower;
     EXPECT_TRUE(losses_of(found).empty());
+}
+
+TEST(losses, are_never_victories_of_a_number_without_a_limit) {
+    row member =
+        row_with("double-free", {series_with("lanes", "caught", {24}), series_with("mimalloc", "caught", {0})});
+    member.targets = {target_for("caught", 1)};
+    member.targets[0].limit.reset();
+    member.targets[0].better = direction::higher;
+    result found = result_with({"lanes", "mimalloc"}, "mimalloc", {member});
+    found.groups[0].kind = group_kind::numbers;
+    EXPECT_TRUE(losses_of(found).empty()) << "24 caught against 0";
+    found.groups[0].rows[0].targets[0].better = direction::lower;
+    EXPECT_EQ(losses_of(found).size(), 1u);
+    found.groups[0].rows[0].targets[0].better = direction::neither;
+    EXPECT_TRUE(losses_of(found).empty()) << "a number that only describes";
 }
 
 std::string all_findings(const result& found) {

@@ -349,7 +349,8 @@ TEST(stored, result_comes_back_as_it_was) {
     found.warm_up = false;
     found.interrupted = true;
     found.groups[0].rows[0].targets = {target_for("n", 1.5, "best")};
-    found.groups[0].rows[0].targets[0].every_row = found.groups[0].rows[0].targets[0].at_least = true;
+    found.groups[0].rows[0].targets[0].every_row = true;
+    found.groups[0].rows[0].targets[0].better = direction::higher;
     found.groups[0].rows[0].targets[0].only_small_footprint = true;
     found.groups[0].rows[0].targets[0].decimals = 2;
     result back = from_json(to_json(found));
@@ -360,7 +361,8 @@ TEST(stored, result_comes_back_as_it_was) {
     EXPECT_EQ(back.groups[0].rows[1].by_allocator[2].failure_output, "first line\nlast words\n");
     EXPECT_EQ(back.groups[0].rows[2].malloc_calls_per_s, 12.0);
     const target& asked = back.groups[0].rows[0].targets[0];
-    EXPECT_TRUE(asked.every_row && asked.at_least && asked.only_small_footprint);
+    EXPECT_TRUE(asked.every_row && asked.only_small_footprint);
+    EXPECT_EQ(asked.better, direction::higher);
     EXPECT_EQ(asked.limit, 1.5);
     EXPECT_EQ(asked.relative_to, "best");
     EXPECT_EQ(asked.decimals, 2);
@@ -393,7 +395,7 @@ TEST(stored, what_is_wrong_is_said_with_its_place) {
               "result: not a result of lanes: field \"format\" is not \"lanes comparison\"");
     EXPECT_EQ(message_for([](json& d) { d = json::array(); }), "result: expected an object, found array");
     EXPECT_EQ(message_for([](json& d) { d["version"] = 99; }),
-              "result.version: format version 99 is unknown; this lanes reads version 1");
+              "result.version: format version 99 is unknown; this lanes reads versions 1 to 2");
     EXPECT_EQ(message_for([](json& d) { d.erase("machine"); }), "result: field \"machine\" is missing");
     EXPECT_EQ(message_for([](json& d) { d["colour"] = 1; }), "result: unknown field \"colour\"");
     EXPECT_EQ(message_for([](json& d) { d["groups"][0]["kind"] = "x"; }),
@@ -418,17 +420,60 @@ TEST(stored, what_is_wrong_is_said_with_its_place) {
               "result.groups[0].targets[0].limit: expected a number, found null");
 }
 
+std::string message_for_target(const json& document) {
+    try {
+        target_from_json(document, "workloads.json, row 2");
+    } catch (const bad_result& error) {
+        return error.what();
+    }
+    return "accepted";
+}
+
 TEST(stored, target_of_a_manifest_is_read_with_its_place) {
     target asked = target_from_json(json{{"key", "n"}, {"limit", 3}}, "workloads.json, row 2");
     EXPECT_EQ(asked.key, "n");
     EXPECT_EQ(asked.limit, 3.0);
-    EXPECT_FALSE(asked.at_least);
-    try {
-        target_from_json(json{{"key", "n"}, {"at_lest", true}}, "workloads.json, row 2");
-        FAIL();
-    } catch (const bad_result& error) {
-        EXPECT_STREQ(error.what(), "workloads.json, row 2: unknown field \"at_lest\"");
+    EXPECT_EQ(message_for_target({{"key", "n"}, {"at_lest", true}}),
+              "workloads.json, row 2: unknown field \"at_lest\"");
+}
+
+TEST(stored, direction_of_a_number_is_said_or_known_or_neither) {
+    auto better = [](json document) { return target_from_json(document, "here").better; };
+    EXPECT_EQ(better({{"key", "caught"}, {"better", "higher"}}), direction::higher);
+    EXPECT_EQ(better({{"key", "peak_rss_kib"}}), direction::lower);
+    EXPECT_EQ(better({{"key", "cpu_s"}, {"better", "neither"}}), direction::neither);
+    EXPECT_EQ(better({{"key", "caught"}}), direction::neither);
+    EXPECT_EQ(better({{"key", "kept"}, {"limit", 3}}), direction::lower) << "a limit alone is one at most";
+    EXPECT_EQ(better({{"key", "kept"}, {"limit", 3}, {"at_least", true}}), direction::higher) << "version 1";
+    EXPECT_EQ(message_for_target({{"key", "n"}, {"better", "less"}}),
+              "workloads.json, row 2.better: expected \"lower\", \"higher\" or \"neither\", found \"less\"");
+    EXPECT_EQ(message_for_target({{"key", "n"}, {"better", "neither"}, {"limit", 1}}),
+              "workloads.json, row 2.better: a number with a \"limit\" is better \"lower\" or \"higher\", not "
+              "\"neither\"");
+    EXPECT_NE(message_for_target({{"key", "n"}, {"better", "lower"}, {"at_least", true}}).find("old form"),
+              std::string::npos);
+    EXPECT_EQ(message_for([](json& d) {
+                  d["groups"][1]["rows"][0]["targets"] = {{{"key", "n"}, {"better", "lower"}},
+                                                          {{"key", "n"}, {"better", "higher"}}};
+              }),
+              "result.groups[1].rows[0].targets: \"n\" is better \"lower\" in one place and \"higher\" in another");
+}
+
+TEST(stored, result_of_version_1_is_read) {
+    result found = suite();
+    json document = to_json(found);
+    document["version"] = 1;
+    for (json& group : document["groups"]) {
+        std::vector<json*> lists{&group["targets"]};
+        for (json& row : group["rows"]) lists.push_back(&row["targets"]);
+        for (json* list : lists) {
+            for (json& asked : *list) {
+                asked.erase("better");
+                asked["at_least"] = false;
+            }
+        }
     }
+    EXPECT_EQ(to_json(from_json(document)), to_json(found));
 }
 
 }  // namespace

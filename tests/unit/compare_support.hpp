@@ -60,6 +60,7 @@ inline target target_for(const std::string& key, double limit, const std::string
     target made;
     made.key = key;
     made.limit = limit;
+    made.better = direction::lower;
     made.relative_to = relative_to;
     return made;
 }

@@ -36,9 +36,11 @@ bool failed(const row& measured, const std::string& allocator) {
     return runs != nullptr && !runs->failure.empty();
 }
 
-bool within(double value, const target& asked) {
-    return asked.at_least ? value >= *asked.limit : value <= *asked.limit;
+bool is_better(double value, double other, direction better) {
+    return better == direction::higher ? value > other : better == direction::lower && value < other;
 }
+
+bool within(double value, const target& asked) { return !is_better(*asked.limit, value, asked.better); }
 
 // Everything that the value may be has to be on one side of the limit.
 verdict decide(const estimate& value, const target& asked) {
@@ -98,9 +100,7 @@ void judge_every_row(const result& found, judged_target& judged) {
             missed.push_back(fmt::format("{} {}", member.name, tool::ratio_number(median)));
         if (decision == verdict::not_judged)
             noisy.push_back(fmt::format("{} {}", member.name, tool::ratio_number(median)));
-        bool worse =
-            !judged.value || (judged.asked.at_least ? median < judged.value->median : median > judged.value->median);
-        if (worse) {
+        if (!judged.value || is_better(judged.value->median, median, judged.asked.better)) {
             judged.value = read.value;
             worst = member.name;
         }
@@ -146,46 +146,46 @@ judged_target judge_row(const result& found, const group& rows, const row& membe
     return judged;
 }
 
-// A number that is better in one direction.
 struct judged_number {
     std::string key, title;
-    bool highest = false;
+    direction better = direction::lower;
 };
 
-// Times and memory in every group of them, and what a row's targets name.
+// Times and memory in every group of them, and what a row's targets name, if it is better in one direction.
 std::vector<judged_number> numbers_of(const group& rows, const row& member) {
     std::vector<judged_number> numbers;
     if (rows.kind == group_kind::times_and_memory) {
         // Page faults cost time, and there they are counted.
         for (const char* name : {key::cpu, key::wall, key::peak_rss, key::settled_rss}) {
-            numbers.push_back({name, name_of(name)});
+            numbers.push_back({name, name_of(name), default_direction(name)});
         }
     }
     for (const target& asked : member.targets) {
         auto same = [&](const judged_number& known) { return known.key == asked.key; };
-        if (std::any_of(numbers.begin(), numbers.end(), same)) continue;
-        numbers.push_back({asked.key, asked.title.empty() ? name_of(asked.key) : asked.title, asked.at_least});
+        if (asked.better == direction::neither || std::any_of(numbers.begin(), numbers.end(), same)) continue;
+        numbers.push_back({asked.key, asked.title.empty() ? name_of(asked.key) : asked.title, asked.better});
     }
     return numbers;
 }
 
 std::optional<loss> loss_in(const group& rows, const row& member, const judged_number& judged) {
     reading own = absolute_of(member, judged_allocator, judged.key);
-    std::string rival = best_rival(member, judged.key, judged.highest);
+    std::string rival = best_rival(member, judged.key, judged.better);
     if (!own.value || rival.empty()) return std::nullopt;
     loss found{&rows, &member, judged.title, rival, std::nullopt, hardly_allocates(member) ? "hardly allocates" : ""};
     reading ratio = ratio_of(member, judged_allocator, rival, judged.key);
     if (!ratio.value) {
         double needed = own.value->median, other = absolute_of(member, rival, judged.key).value->median;
         found.remark = fmt::format("{} against {}", tool::number_text(needed), tool::number_text(other));
-        return (judged.highest ? needed < other : needed > other) ? std::optional(found) : std::nullopt;
+        return is_better(other, needed, judged.better) ? std::optional(found) : std::nullopt;
     }
     found.ratio = ratio.value;
     const interval& spread = ratio.value->spread();
     double median = ratio.value->median;
-    bool by_much = judged.highest ? median < 1 / (1 + tolerated_loss) : median > 1 + tolerated_loss;
-    bool surely = judged.highest ? spread.high < 1 && median < 1 - relevant_difference
-                                 : spread.low > 1 && median > 1 + relevant_difference;
+    bool highest = judged.better == direction::higher;
+    bool by_much = highest ? median < 1 / (1 + tolerated_loss) : median > 1 + tolerated_loss;
+    bool surely = highest ? spread.high < 1 && median < 1 - relevant_difference
+                          : spread.low > 1 && median > 1 + relevant_difference;
     if (!by_much && !surely) return std::nullopt;
     if (!surely) found.remark += found.remark.empty() ? "within the noise" : ", within the noise";
     return found;
@@ -258,15 +258,16 @@ reading ratio_of(const row& measured, const std::string& allocator, const std::s
     return read;
 }
 
-std::string best_rival(const row& measured, const std::string& key, bool highest) {
+std::string best_rival(const row& measured, const std::string& key, direction better) {
     std::string best;
+    if (better == direction::neither) return best;
     double best_median = 0;
     for (const series& runs : measured.by_allocator) {
         if (runs.allocator == judged_allocator) continue;
         reading read = absolute_of(measured, runs.allocator, key);
         if (!read.value) continue;
         double median = read.value->median;
-        if (best.empty() || (highest ? median > best_median : median < best_median)) {
+        if (best.empty() || is_better(median, best_median, better)) {
             best = runs.allocator;
             best_median = median;
         }
@@ -286,7 +287,7 @@ reading reading_for(const result& found, const row& measured, const std::string&
     if (asked.relative_to != "best") return ratio_of(measured, allocator, asked.relative_to, asked.key);
     reading own = absolute_of(measured, allocator, asked.key);
     if (!own.value) return own;
-    std::string best = best_rival(measured, asked.key, asked.at_least);
+    std::string best = best_rival(measured, asked.key, asked.better);
     if (best.empty()) return missing_reading(fmt::format("no rival has {}", name_of(asked.key)));
     return ratio_of(measured, allocator, best, asked.key);
 }
@@ -322,6 +323,7 @@ mean_reading mean_ratio(const result& found, const group& rows, const std::strin
                         const std::string& key) {
     target asked;
     asked.key = key;
+    asked.better = default_direction(key);
     asked.relative_to = other;
     return mean_of(found, rows, allocator, asked);
 }

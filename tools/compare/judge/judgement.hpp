@@ -32,9 +32,10 @@ struct reading {
 reading absolute_of(const row& measured, const std::string& allocator, const std::string& key);
 reading ratio_of(const row& measured, const std::string& allocator, const std::string& other, const std::string& key);
 
-// The rival with the lowest median of a row (the highest if `highest`), among those that finished; empty if none did.
+// The rival with the best median of a row among those that finished; empty if none did, or if neither direction is
+// better.
 // It is chosen over all rounds: the best of each round would be a rival that does not exist.
-std::string best_rival(const row& measured, const std::string& key, bool highest = false);
+std::string best_rival(const row& measured, const std::string& key, direction better = direction::lower);
 
 // What the ratios of a single row are given against: the reference, or the best rival in CPU time if that one failed.
 std::string reference_of(const result& found, const row& measured);
@@ -69,8 +70,8 @@ std::vector<judged_target> judge_targets(const result& found);
 // One allocator's number for a target of a row (a ratio if the target asks for one).
 reading reading_for(const result& found, const row& measured, const std::string& allocator, const target& asked);
 
-// A row in which lanes needs more than the best rival: by over 10 %, or by less but outside the noise. Or lanes failed
-// there.
+// A number of a row in which lanes is worse than the best rival: by over 10 %, or by less but outside the noise. Or
+// lanes failed there. Only of numbers whose direction is known.
 struct loss {
     const group* of_group = nullptr;
     const row* of_row = nullptr;

@@ -32,6 +32,12 @@ inline const metric* metric_of(const std::string& name) {
     return nullptr;
 }
 
+// Every run needs time, memory and page faults. What a program's own key means, only its suite can say.
+inline direction default_direction(const std::string& name) {
+    return metric_of(name) != nullptr || name == key::user || name == key::system ? direction::lower
+                                                                                  : direction::neither;
+}
+
 inline std::string name_of(const std::string& name) {
     const metric* known = metric_of(name);
     return known != nullptr ? known->name : name;

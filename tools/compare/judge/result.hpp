@@ -36,12 +36,17 @@ struct series {
     std::vector<run> runs;       // the finished ones, in the order of the rounds; also those before a failure
 };
 
-// A number that lanes wants to reach in a row or over a group; `limit` is "at most" unless `at_least`.
+// Which values of a number are the good ones; `neither` for a number that only describes, and for one whose direction
+// nobody has said: no verdict is made of it.
+enum class direction : std::uint8_t { lower, higher, neither };
+
+// A number that is shown for a row or a group, and that lanes wants to reach where there is a `limit`: "at most" where
+// lower is better, "at least" where higher is.
 struct target {
     std::string key;
     std::string title;  // "trivial process: anonymous RSS, KiB"
     std::optional<double> limit;
-    bool at_least = false;
+    direction better = direction::neither;
     std::string
         relative_to;  // empty: an absolute value; an allocator's name, "reference" or "best": a ratio to that one's
     int decimals = 0;

@@ -6,9 +6,11 @@
 
 #include <cmath>
 #include <initializer_list>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "tools/compare/judge/metrics.hpp"
 #include "tools/support/text.hpp"
 
 namespace lanes::compare {
@@ -17,9 +19,11 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* format_name = "lanes comparison";
-constexpr unsigned format_version = 1;
+constexpr unsigned format_version = 2;
+constexpr unsigned oldest_version = 1;  // its numbers had no direction but that of their limit
 
 constexpr const char* kind_names[] = {"times_and_memory", "numbers"};
+constexpr const char* direction_names[] = {"lower", "higher", "neither"};
 
 // dump() refuses what is not UTF-8.
 std::string valid(const std::string& text) { return tool::clean(text, true); }
@@ -55,7 +59,7 @@ json series_json(const series& runs) {
 json target_json(const target& asked) {
     json document{{"key", valid(asked.key)},
                   {"title", valid(asked.title)},
-                  {"at_least", asked.at_least},
+                  {"better", direction_names[static_cast<int>(asked.better)]},
                   {"relative_to", valid(asked.relative_to)},
                   {"decimals", asked.decimals},
                   {"every_row", asked.every_row},
@@ -210,7 +214,32 @@ std::vector<target> read_targets(object& fields) {
     fields.each(
         "targets",
         [&](const json& item, const std::string& place) { targets.push_back(target_from_json(item, place)); }, false);
+    check_directions(targets, fields.place_of("targets"));
     return targets;
+}
+
+direction read_direction(object& fields, const target& asked) {
+    // Results of version 1 say only whether a limit is a lower one.
+    bool at_least = fields.flag("at_least", false);
+    std::string name = fields.text("better", false);
+    if (name.empty()) {
+        direction known = at_least ? direction::higher : default_direction(asked.key);
+        bool judged = asked.limit || asked.relative_to == "best";
+        return known == direction::neither && judged ? direction::lower : known;
+    }
+    std::string place = fields.place_of("better");
+    if (at_least) reject(place, "\"at_least\" is the old form of \"better\": \"higher\"; leave it out");
+    for (direction each : {direction::lower, direction::higher, direction::neither}) {
+        if (name != direction_names[static_cast<int>(each)]) continue;
+        if (each == direction::neither && asked.limit) {
+            reject(place, "a number with a \"limit\" is better \"lower\" or \"higher\", not \"neither\"");
+        }
+        if (each == direction::neither && asked.relative_to == "best") {
+            reject(place, "a ratio to the best rival needs a number that is better \"lower\" or \"higher\"");
+        }
+        return each;
+    }
+    reject(place, fmt::format("expected \"lower\", \"higher\" or \"neither\", found \"{}\"", tool::clean(name)));
 }
 
 row read_row(const json& document, const std::string& where) {
@@ -307,9 +336,9 @@ result from_json(const json& document) {
         reject("result", fmt::format("not a result of lanes: field \"format\" is not \"{}\"", format_name));
     }
     unsigned version = fields.count("version");
-    if (version != format_version) {
-        reject("result.version",
-               fmt::format("format version {} is unknown; this lanes reads version {}", version, format_version));
+    if (version < oldest_version || version > format_version) {
+        reject("result.version", fmt::format("format version {} is unknown; this lanes reads versions {} to {}",
+                                             version, oldest_version, format_version));
     }
     result found;
     found.date = fields.text("date");
@@ -331,14 +360,25 @@ result from_json(const json& document) {
     return found;
 }
 
+void check_directions(const std::vector<target>& targets, const std::string& where) {
+    std::map<std::string, direction> known;
+    for (const target& asked : targets) {
+        auto [at, is_new] = known.insert({asked.key, asked.better});
+        if (is_new || at->second == asked.better) continue;
+        reject(where, fmt::format("\"{}\" is better \"{}\" in one place and \"{}\" in another", tool::clean(asked.key),
+                                  direction_names[static_cast<int>(at->second)],
+                                  direction_names[static_cast<int>(asked.better)]));
+    }
+}
+
 target target_from_json(const json& document, const std::string& where) {
     object fields(document, where);
     target asked;
     asked.key = fields.text("key");
     asked.title = fields.text("title", false);
     asked.limit = fields.number("limit");
-    asked.at_least = fields.flag("at_least", false);
     asked.relative_to = fields.text("relative_to", false);
+    asked.better = read_direction(fields, asked);
     asked.decimals = static_cast<int>(fields.count("decimals", false));
     if (asked.decimals > 9) reject(fields.place_of("decimals"), "more than 9");
     asked.every_row = fields.flag("every_row", false);

@@ -24,4 +24,7 @@ result from_json(const nlohmann::json& document);
 // bad_result.
 target target_from_json(const nlohmann::json& document, const std::string& where);
 
+// All targets of one row or group have one direction for a key. Throws bad_result.
+void check_directions(const std::vector<target>& targets, const std::string& where);
+
 }  // namespace lanes::compare

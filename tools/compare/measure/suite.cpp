@@ -68,6 +68,7 @@ class object_reader {
         for (const json& one : *list) {
             all.push_back(target_from_json(one, fmt::format("target {} of {}", all.size() + 1, where_)));
         }
+        check_directions(all, fmt::format("the targets of {}", where_));
         return all;
     }
 

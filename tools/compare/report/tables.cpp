@@ -142,6 +142,7 @@ cell mean_cell(const mean_reading& mean) {
 void add_mean(ratio_table& t, bool only_small) {
     target asked;
     asked.key = t.shown.key;
+    asked.better = default_direction(asked.key);
     asked.relative_to = "reference";
     asked.only_small_footprint = only_small;
     std::size_t entered = 0;
@@ -356,7 +357,8 @@ table numbers_table(const result& found, const group& rows) {
 
 std::string target_text(const result& found, const target& asked) {
     if (!asked.limit) return "";
-    std::string text = fmt::format("{} {}", asked.at_least ? ">=" : "<=", target_value(asked, *asked.limit));
+    std::string text =
+        fmt::format("{} {}", asked.better == direction::higher ? ">=" : "<=", target_value(asked, *asked.limit));
     if (asked.relative_to.empty()) return text;
     return fmt::format("{}x {}", text,
                        asked.relative_to == "best"        ? "best rival"
