@@ -81,10 +81,12 @@ class ToolTest(unittest.TestCase):
     def allocating(self):
         return self.compile("allocating", ALLOCATING)
 
-    def start(self, *command, **variables):
+    def start(self, *command, stdin=False, **variables):
         """A process in the background that has printed its line "ready"; ended at the end of the test."""
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                   env=self.environment(**variables))
+        process = subprocess.Popen(command, stdin=subprocess.PIPE if stdin else None, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True, env=self.environment(**variables))
+        if stdin:
+            self.addCleanup(process.stdin.close)
         self.addCleanup(process.stderr.close)
         self.addCleanup(process.stdout.close)
         self.addCleanup(end, process)
@@ -108,6 +110,11 @@ def end(process):
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
+
+
+def process_state(pid):
+    """The letter of its state as `ps` shows it."""
+    return read(f"/proc/{pid}/stat").rpartition(")")[2].split()[0]
 
 
 def wait_until(condition, seconds=10):

@@ -26,6 +26,12 @@ inline constexpr const char* run_notes =
     "The library is put in front of LD_PRELOAD; what was there is kept. It is looked for in $LANES_LIB, beside\n"
     "this command, and where it was installed. Signals are passed on to the command.\n"
     "\n"
+    "--require is about the program that the command has turned into when it ends: behind wrappers that call exec\n"
+    "(nice, env, chroot, a script's last `exec`), the one that they start. It is found by tracing the command with\n"
+    "ptrace, so no debugger can attach to it meanwhile; new threads and signals take some microseconds more. What\n"
+    "the command starts as processes of their own is neither traced nor judged (sudo, timeout, a script without\n"
+    "exec). Where ptrace is not permitted, or for a setuid program, nothing is run.\n"
+    "\n"
     "Exit code: that of the command; 128 + n if signal n ended it; 3 if --require was given and the command did\n"
     "not run on lanes; 125 if lanes run itself failed; 126 if the command cannot be run; 127 if there is no such\n"
     "command.\n";

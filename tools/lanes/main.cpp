@@ -112,7 +112,8 @@ class command_line {
         auto options = std::make_shared<run_options>();
         subcommand& run = add("run", "run a command on lanes", run_notes);
         run.parser->add_flag("--summary", options->summary, "when it is over, print what it used to stderr");
-        run.parser->add_flag("--require", options->require, "exit code 3 if it did not run on lanes");
+        run.parser->add_flag("--require", options->require,
+                             "exit code 3 if the program that it ends as was not on lanes");
         put_command_behind(run, "lanes run -- your-command");
         run.usage_error = exit_code::run_failed;
         run.all_flags = true;

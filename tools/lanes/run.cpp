@@ -1,11 +1,14 @@
 // `lanes run`: starts a command with the library preloaded, and checks that the preload took effect.
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "tools/lanes/commands.hpp"
 #include "tools/lanes/summary.hpp"
 #include "tools/support/child.hpp"
 #include "tools/support/diagnosis.hpp"
 #include "tools/support/failure.hpp"
+#include "tools/support/known_allocators.hpp"
 #include "tools/support/preload.hpp"
 #include "tools/support/proc.hpp"
 #include "tools/support/program.hpp"
@@ -37,6 +40,25 @@ std::string why_not_active(const diagnosis& known, const std::vector<std::string
            "says why";
 }
 
+// Whether the process had counters; of that program only, if one is named (they hold the beginning of its name).
+bool counted(const stats_file_content& statistics, pid_t pid, std::string_view program = {}) {
+    return std::any_of(statistics.processes.begin(), statistics.processes.end(), [&](const snapshot& one) {
+        return one.pid == static_cast<std::uint32_t>(pid) && (program.empty() || program.starts_with(one.program));
+    });
+}
+
+// Whether the last image of the command's process was on lanes; the reason otherwise.
+void judge_last_image(const image_follower& follower, pid_t pid, finished_run& over) {
+    if (const auto& found = follower.last_image()) {
+        over.active = found->works;
+        over.why_not = fmt::format("it ended as '{}': {}; {}", follower.program(), found->reason, found->advice);
+        return;
+    }
+    // It does not let itself be looked at, or was killed too fast: then its counters tell.
+    over.active = counted(over.statistics, pid, base_name(follower.program()));
+    over.why_not = fmt::format("it ended as '{}', which has no counters of lanes", follower.program());
+}
+
 }  // namespace
 
 int run(const run_options& options, const std::vector<std::string>& command) {
@@ -61,11 +83,15 @@ int run(const run_options& options, const std::vector<std::string>& command) {
     }
     set_variable(environment, "LANES_STATS", statistics.path());
 
-    ended_child child = run_child(path, command, environment);
+    image_follower follower;
+    ended_child child = run_child(path, command, environment, options.require ? &follower : nullptr);
     finished_run over{command, outcome_text(child.status), false, {}, statistics.read()};
-    for (const snapshot& process : over.statistics.processes)
-        over.active |= process.pid == static_cast<std::uint32_t>(child.pid);
-    if (!over.active) over.why_not = why_not_active(known, environment, over.statistics);
+    if (options.require) {
+        judge_last_image(follower, child.pid, over);
+    } else {
+        over.active = counted(over.statistics, child.pid);
+        if (!over.active) over.why_not = why_not_active(known, environment, over.statistics);
+    }
     if (options.summary) fmt::print(stderr, "{}", summary_text(over));
     if (!over.active && options.require) {
         throw failure(exit_code::not_in_effect,

@@ -1,29 +1,42 @@
 // A command that is started with an environment of ours, gets the signals that we get, and is waited for.
 #include "tools/support/child.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "tools/support/failure.hpp"
+#include "tools/support/file.hpp"
 #include "tools/support/program.hpp"
 
 namespace lanes::tool {
 namespace {
 
-constexpr int forwarded_signals[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2};
+// Not passed on: those that cannot be caught, those that say something about this process, and those of job control,
+// which the terminal sends to the whole group.
+bool is_passed_on(int signal) {
+    constexpr int kept[] = {SIGKILL, SIGSTOP, SIGCONT, SIGTSTP, SIGTTIN, SIGTTOU, SIGCHLD, SIGILL,    SIGTRAP, SIGBUS,
+                            SIGFPE,  SIGSEGV, SIGSYS,  SIGABRT, SIGPIPE, SIGXCPU, SIGXFSZ, SIGVTALRM, SIGPROF};
+    return std::find(std::begin(kept), std::end(kept), signal) == std::end(kept);
+}
 
-// Signals wait from here on, so that none is lost between the start of the child and the loop that passes them on.
+// Signals wait from here on, so that none is lost between the start of the child and the loop that passes them on. A
+// blocked signal also reaches process 1, for which the kernel drops those without a handler.
 class held_signals {
   public:
     held_signals() {
         sigemptyset(&held_);
-        for (int signal : forwarded_signals) sigaddset(&held_, signal);
+        for (int signal = 1; signal <= SIGRTMAX; ++signal) {
+            if (is_passed_on(signal)) sigaddset(&held_, signal);
+        }
         sigaddset(&held_, SIGCHLD);
         sigprocmask(SIG_BLOCK, &held_, &before_);
         // Whoever started us may have ignored it; then the kernel would not keep the child's exit status.
@@ -35,10 +48,16 @@ class held_signals {
 
     const sigset_t& before() const { return before_; }
 
-    int wait_for(pid_t child) const {
+    // Also takes the exit status of processes that are ours without having been started here: as process 1 of a
+    // container, all whose parents have ended.
+    int wait_for(pid_t child, image_follower* follower) const {
         for (;;) {
             int status = 0;
-            if (waitpid(child, &status, WNOHANG) == child) return status;
+            // A thread that is traced is no child: __WALL.
+            pid_t who = waitpid(-1, &status, WNOHANG | __WALL);
+            if (who > 0 && WIFSTOPPED(status) && follower != nullptr) follower->stopped(who, status);
+            if (who == child && !WIFSTOPPED(status)) return status;
+            if (who > 0) continue;
             siginfo_t info{};
             int signal = sigwaitinfo(&held_, &info);
             // From the terminal, the whole process group has got it already, the child included.
@@ -87,6 +106,58 @@ pid_t start(const std::string& path, const std::vector<std::string>& command,
     return child;
 }
 
+// A child that waits until it is followed, because its exec could be over before that.
+class followed_child {
+  public:
+    followed_child(const std::string& path, const std::vector<std::string>& command,
+                   const std::vector<std::string>& environment, const sigset_t& signal_mask, image_follower& follower) {
+        auto arguments = pointers_to(command);
+        auto variables = pointers_to(environment);
+        auto [may_start, let_start] = make_pipe(path);
+        auto [error_is_read, error_is_written] = make_pipe(path);
+        pid_ = fork();
+        if (pid_ < 0) throw_not_started(path, errno);
+        if (pid_ == 0) {
+            let_start = {};
+            char nothing = 0;
+            if (read(may_start.get(), &nothing, 1) != 1) _exit(exit_code::run_failed);
+            sigprocmask(SIG_SETMASK, &signal_mask, nullptr);
+            execve(path.c_str(), arguments.data(), variables.data());
+            int error = errno;
+            ssize_t written = write(error_is_written.get(), &error, sizeof error);
+            _exit(written == sizeof error ? exit_code::not_runnable : exit_code::run_failed);
+        }
+        try {
+            follower.follow(pid_);
+            if (write(let_start.get(), "", 1) != 1) throw_not_started(path, errno);
+        } catch (const failure&) {
+            let_start = {};  // it ends without having run anything
+            kill(pid_, SIGKILL);
+            waitpid(pid_, nullptr, __WALL);
+            throw;
+        }
+        error_ = std::move(error_is_read);
+    }
+
+    pid_t pid() const { return pid_; }
+
+    // Asked when it has ended: errno of its exec, 0 if that went well.
+    int error_of_exec() const {
+        int error = 0;
+        return read(error_.get(), &error, sizeof error) == sizeof error ? error : 0;
+    }
+
+  private:
+    static std::pair<file_descriptor, file_descriptor> make_pipe(const std::string& path) {
+        int ends[2];
+        if (pipe2(ends, O_CLOEXEC) != 0) throw_not_started(path, errno);
+        return {file_descriptor(ends[0]), file_descriptor(ends[1])};
+    }
+
+    pid_t pid_ = 0;
+    file_descriptor error_;
+};
+
 }  // namespace
 
 std::vector<char*> pointers_to(const std::vector<std::string>& strings) {
@@ -111,12 +182,25 @@ void set_variable(std::vector<std::string>& environment, std::string_view name, 
 }
 
 ended_child run_child(const std::string& path, const std::vector<std::string>& command,
-                      const std::vector<std::string>& environment) {
+                      const std::vector<std::string>& environment, image_follower* follower) {
     held_signals signals;
     ended_child child;
-    child.pid = start(path, command, environment, signals.before());
-    child.status = signals.wait_for(child.pid);
+    if (follower == nullptr) {
+        child.pid = start(path, command, environment, signals.before());
+        child.status = signals.wait_for(child.pid, nullptr);
+        return child;
+    }
+    followed_child followed(path, command, environment, signals.before(), *follower);
+    child.pid = followed.pid();
+    child.status = signals.wait_for(child.pid, follower);
+    if (int error = followed.error_of_exec(); error != 0) throw_not_started(path, error);
     return child;
+}
+
+void become(const std::string& path, const std::vector<std::string>& command,
+            const std::vector<std::string>& environment) {
+    execve(path.c_str(), pointers_to(command).data(), pointers_to(environment).data());
+    throw_not_started(path, errno);
 }
 
 std::string outcome_text(int status) {

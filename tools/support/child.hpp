@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tools/support/image_follower.hpp"
+
 namespace lanes::tool {
 
 // The texts as the C library wants them, ended by a null pointer; valid while `strings` is.
@@ -22,9 +24,15 @@ struct ended_child {
     int status = 0;  // as waitpid gives it
 };
 
-// Runs the file `path` to its end; passes signals on meanwhile. Throws failure(not_runnable) when it cannot be started.
+// Runs the file `path` to its end; passes signals on meanwhile, and takes the exit status of orphans that are given to
+// this process. A follower is told of every image that the child runs. Throws failure(not_runnable) when it cannot be
+// started.
 ended_child run_child(const std::string& path, const std::vector<std::string>& command,
-                      const std::vector<std::string>& environment);
+                      const std::vector<std::string>& environment, image_follower* follower = nullptr);
+
+// Replaces this process by the file `path`. Throws failure(not_runnable) when that cannot be done.
+[[noreturn]] void become(const std::string& path, const std::vector<std::string>& command,
+                         const std::vector<std::string>& environment);
 
 std::string outcome_text(int status);  // "exit code 0", "killed by signal 9 (Killed)"
 

@@ -18,7 +18,10 @@
 namespace lanes::tool {
 namespace {
 
-// The kernel tells the loader to distrust the environment when a program gains rights through exec.
+bool is_dynamic_loader(const elf_facts& facts) { return facts.soname.starts_with("ld-"); }
+
+}  // namespace
+
 std::string gained_rights(const std::string& path) {
     struct stat status {};
     if (stat(path.c_str(), &status) != 0) return {};
@@ -30,10 +33,6 @@ std::string gained_rights(const std::string& path) {
     if (getuid() != 0 && getxattr(path.c_str(), "security.capability", nullptr, 0) > 0) return "has file capabilities";
     return {};
 }
-
-bool is_dynamic_loader(const elf_facts& facts) { return facts.soname.starts_with("ld-"); }
-
-}  // namespace
 
 void diagnosis::prevent(std::string why, std::string what_to_do) {
     if (!works) return;

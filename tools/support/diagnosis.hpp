@@ -29,6 +29,10 @@ diagnosis diagnose_program(const resolved_program& program, const std::string& l
 // What in the executable itself, apart from where it is preloaded, keeps lanes out.
 void diagnose_executable(const elf_facts& facts, diagnosis& found);
 
+// "is setuid", "is setgid", "has file capabilities", or nothing: what gives this user other rights by exec of the file.
+// The kernel then tells the loader to distrust the environment.
+std::string gained_rights(const std::string& path);
+
 // The symbols that read_elf has to look for on behalf of diagnose_executable.
 const std::vector<std::string>& symbols_of_interest();
 
