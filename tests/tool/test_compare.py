@@ -113,6 +113,16 @@ class Measuring(ComparingTest):
         self.assertNotIn("round 1 of", run.stdout)
         self.assertNotIn("\x1b", run.stderr + run.stdout)
 
+    def test_says_the_version_of_each_allocator_and_where_it_is_from(self):
+        given = f"system,leaking-9.8.7={bad('leaking').partition('=')[2]},{bad('slow')}"
+        self.assert_runs(self.lanes("compare", "--hold", "0", "--runs", "1", "--with", given, "--json", self.path("result.json"),
+                                    "--markdown", self.path("report.md"), "--", program("allocating"), "10"))
+        facts = {one["name"]: one for one in self.document()["allocators"]}
+        self.assertEqual((facts["leaking-9.8.7"]["version"], facts["leaking-9.8.7"]["origin"]), ("9.8.7", "built from source"))
+        self.assertEqual((facts["slow"]["version"], facts["slow"]["origin"]), ("", "built from source"))
+        self.assertEqual(facts["system"]["origin"], "Debian package libc6")
+        self.assertRegex(self.read("report.md"), r"\| leaking-9.8.7 +\| 9.8.7 +\| built from source +\|")
+
     def test_program_that_links_another_allocator_runs_on_the_system_malloc(self):
         linked = self.compile("linked", "#include <stdio.h>\n#include <string.h>\nint main(void) {\n"
                               "    char line[4096]; int found = 0;\n    FILE *maps = fopen(\"/proc/self/maps\", \"r\");\n"

@@ -61,7 +61,7 @@ TEST(merge, the_note_says_when_how_and_with_whom) {
 // A row that only lanes runs tells of its rivals itself: they get no column in the tables of the others.
 TEST(merge, only_allocators_with_values_are_taken_over) {
     result base = measured("workloads", {"lanes", "system"}, 1), other = measured("lane", {"lanes"}, 2);
-    other.allocators.push_back({"unused", "1.0", ""});
+    other.allocators.push_back({"unused", "1.0", "", ""});
     put_into(base, other);
     EXPECT_EQ(base.allocators.size(), 2u);
     put_into(base, measured("other", {"lanes", "used"}, 2));

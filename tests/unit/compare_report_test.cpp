@@ -369,6 +369,24 @@ TEST(stored, result_comes_back_as_it_was) {
     EXPECT_EQ(terminal_report(back), terminal_report(found));
 }
 
+TEST(stored, as_lines_it_is_the_same_and_each_row_is_one_line) {
+    for (const auto& [name, found] : odd_results()) {
+        std::string text = to_lines(found);
+        EXPECT_EQ(json::parse(text), to_json(found)) << name;
+        EXPECT_EQ(to_lines(from_json(json::parse(text))), text) << name;
+    }
+    result found = suite();
+    std::string before = to_lines(found);
+    found.groups[0].rows[1].by_allocator[0].runs[3].values[key::cpu] = 9;
+    std::istringstream one(before), other(to_lines(found));
+    std::vector<std::string> changed;
+    for (std::string a, b; std::getline(one, a) && std::getline(other, b);) {
+        if (a != b) changed.push_back(b);
+    }
+    ASSERT_EQ(changed.size(), 1u);
+    EXPECT_NE(changed[0].find("\"name\":\"second\""), std::string::npos) << changed[0];
+}
+
 TEST(stored, bytes_that_are_no_text_and_values_that_are_no_number_do_not_stop_it) {
     result found = hostile_result();
     found.groups[0].rows[0].by_allocator[0].runs[0].values["odd"] = std::numeric_limits<double>::quiet_NaN();

@@ -47,7 +47,7 @@ inline result result_with(const std::vector<std::string>& allocators, const std:
     made.lanes_version = "0.1.0";
     made.rounds = 7;
     made.reference = reference;
-    for (const std::string& name : allocators) made.allocators.push_back({name, "1.0", "lib" + name + ".so"});
+    for (const std::string& name : allocators) made.allocators.push_back({name, "1.0", "lib" + name + ".so", ""});
     group only;
     only.name = "workloads";
     only.title = "programs of our own";

@@ -203,7 +203,8 @@ class command_line {
         options.made_by = command_text(without_folders());
         to->add_option("--with", options.with,
                        "what lanes is compared with, with commas (default: those installed of system, mimalloc, "
-                       "jemalloc, tcmalloc)");
+                       "jemalloc, tcmalloc); others as NAME=/path/to/library.so, with their version: "
+                       "mimalloc-3.4.3=/path/to/library.so");
         to->add_flag("--no-lanes", options.no_lanes, "leave lanes out");
         to->add_option("--reference", options.reference,
                        "the allocator that ratios are given against (default: mimalloc)");
@@ -218,7 +219,7 @@ class command_line {
                        "the row's own)")
             ->check(CLI::Range(0.001, 1e6));
         to->add_flag("--quiet", options.quiet, "no progress on stderr");
-        to->add_option("--json", files.json, "write all that was measured to this file");
+        to->add_option("--json", files.json, "write all that was measured to this file, one row a line");
         to->add_option("--markdown", files.markdown, "write a report to this file");
         to->add_option("--html", files.html, "write a page to this file");
     }

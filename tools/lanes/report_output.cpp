@@ -69,7 +69,7 @@ void check_writable(const report_files& files) {
 void show(const compare::result& found, const report_files& files) {
     fmt::print("{}", compare::terminal_report(found, columns(), wants_colours()));
     std::fflush(stdout);
-    if (!files.json.empty()) write_file(files.json, compare::to_json(found).dump(1) + "\n");
+    if (!files.json.empty()) write_file(files.json, compare::to_lines(found));
     if (!files.markdown.empty()) write_file(files.markdown, compare::markdown_report(found));
     if (!files.html.empty()) write_file(files.html, compare::html_report(found));
 }

@@ -82,6 +82,7 @@ struct allocator_facts {
     std::string name;     // as given on the command line: "mimalloc", "jemalloc", "lanes", "system", a file's stem
     std::string version;  // "2.0.9", "glibc 2.36", or empty if nothing tells
     std::string file;     // the file's name without its folder; empty: nothing is preloaded
+    std::string origin;   // "Debian package libjemalloc2", "built from source"; empty if unknown
 };
 
 struct result {

@@ -3,6 +3,7 @@
 #include "tools/compare/judge/result_json.hpp"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <cmath>
 #include <initializer_list>
@@ -88,7 +89,25 @@ json group_json(const group& rows) {
 }
 
 json allocator_json(const allocator_facts& facts) {
-    return {{"name", valid(facts.name)}, {"version", valid(facts.version)}, {"file", valid(facts.file)}};
+    return {{"name", valid(facts.name)},
+            {"version", valid(facts.version)},
+            {"file", valid(facts.file)},
+            {"origin", valid(facts.origin)}};
+}
+
+// The members of an object a line each, and so the items of those that are lists of objects or texts, down to `depth`.
+std::string lines_of(const json& document, unsigned depth, const std::string& indent) {
+    bool open = depth > 0 && document.is_structured() && !document.empty();
+    if (!open) return document.dump();
+    std::vector<std::string> parts;
+    std::string deeper = indent + " ";
+    for (const auto& [name, value] : document.items()) {
+        std::string text = lines_of(value, depth - 1, deeper);
+        parts.push_back(document.is_object() ? fmt::format("{}{}: {}", deeper, json(name).dump(), text)
+                                             : deeper + text);
+    }
+    const char* brackets = document.is_object() ? "{}" : "[]";
+    return fmt::format("{}\n{}\n{}{}", brackets[0], fmt::join(parts, ",\n"), indent, brackets[1]);
 }
 
 [[noreturn]] void reject(const std::string& where, const std::string& why) {
@@ -285,7 +304,8 @@ group read_group(const json& document, const std::string& where) {
 
 allocator_facts read_allocator(const json& document, const std::string& where) {
     object fields(document, where);
-    allocator_facts facts{fields.text("name"), fields.text("version", false), fields.text("file", false)};
+    allocator_facts facts{fields.text("name"), fields.text("version", false), fields.text("file", false),
+                          fields.text("origin", false)};
     fields.nothing_else();
     return facts;
 }
@@ -328,6 +348,9 @@ json to_json(const result& found) {
             {"groups", list_of(found.groups, group_json)},
             {"notes", valid(found.notes)}};
 }
+
+// result > groups > group > rows > row
+std::string to_lines(const result& found) { return lines_of(to_json(found), 4, "") + "\n"; }
 
 result from_json(const json& document) {
     object fields(document, "result");

@@ -12,6 +12,10 @@ namespace lanes::compare {
 // What a result loses on the way to JSON and back: bytes that are not UTF-8, and values that are not finite.
 nlohmann::json to_json(const result& found);
 
+// The same as the text of a file: each row, allocator, target of a group and note on a line of its own, so that a
+// difference between two files names the rows that differ.
+std::string to_lines(const result& found);
+
 // A document that is not a result: what() says where in it and why.
 struct bad_result : std::runtime_error {
     using std::runtime_error::runtime_error;

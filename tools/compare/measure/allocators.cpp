@@ -91,7 +91,10 @@ allocator from_path(std::string name, const std::string& given, const installed_
     }
     if (auto why = reason_not_loadable(path); !why.empty()) refuse(fmt::format("it does not load: {}", why));
     if (!facts->defined.contains("malloc")) refuse("it defines no malloc");
-    return {std::move(name), version_of_library(path), path};
+    library_version known = version_of_library(path);
+    // Who names it knows it better than the name of its file, but not better than the package database.
+    if (auto said = version_in_name(name); !said.empty() && !known.origin.starts_with("Debian")) known.version = said;
+    return {std::move(name), known.version, path, known.origin};
 }
 
 // "libsnmallocshim-checks.so.1" -> "snmallocshim-checks"
@@ -107,7 +110,10 @@ bool is_path(std::string_view text) {
 }
 
 allocator from_name(const std::string& name, const installed_libraries& libraries) {
-    if (name == "system" || name == "glibc") return {name, fmt::format("glibc {}", gnu_get_libc_version()), ""};
+    if (name == "system" || name == "glibc") {
+        return {name, fmt::format("glibc {}", gnu_get_libc_version()), "",
+                version_of_library(libraries.file_of("libc.so.6")).origin};
+    }
     const auto& all = known_allocators();
     auto known = std::find_if(all.begin(), all.end(), [&](const known_allocator& one) { return name == one.name; });
     if (known == all.end()) {
@@ -175,7 +181,8 @@ chosen_allocators choose_allocators(std::string_view with, bool with_lanes, std:
                                     const installed_libraries& libraries) {
     chosen_allocators chosen;
     if (with_lanes) {
-        allocator lanes{"lanes", LANES_VERSION, tool::find_library()};
+        std::string library = tool::find_library();
+        allocator lanes{"lanes", LANES_VERSION, library, version_of_library(library).origin};
         tool::prepend_preload(lanes.library, "");  // for its complaint about a path that cannot be preloaded
         chosen.all.push_back(std::move(lanes));
     }

@@ -13,6 +13,7 @@ struct allocator {
     std::string name;
     std::string version;
     std::string library;  // absolute path; empty: the C library's own malloc
+    std::string origin;   // as in allocator_facts
     bool is_system() const { return library.empty(); }
 };
 
@@ -23,7 +24,8 @@ struct chosen_allocators {
 };
 
 // `with`: a list with commas of names, paths and NAME=PATH, or empty for all of system, mimalloc, jemalloc and tcmalloc
-// that are installed. `reference`: a name, or empty for mimalloc if it takes part, else the system's.
+// that are installed. A NAME that ends in a version ("mimalloc-3.4.3=PATH") says the version of a file that no package
+// brought. `reference`: a name, or empty for mimalloc if it takes part, else the system's.
 // Throws failure(bad_input) that names what is wrong and lists what is installed.
 chosen_allocators choose_allocators(std::string_view with, bool with_lanes, std::string_view reference,
                                     const installed_libraries& libraries);

@@ -51,7 +51,7 @@ std::string upstream_version(std::string version) {
     return version;
 }
 
-std::string package_version(const std::string& path) {
+library_version of_package(const std::string& path) {
     // The package may know the file by its name from before /lib became a link to /usr/lib, or the other way round.
     std::error_code ignored;
     std::vector<std::string> query = {"/usr/bin/dpkg-query", "-S"};
@@ -64,7 +64,8 @@ std::string package_version(const std::string& path) {
         if (colon == std::string::npos || line.starts_with("dpkg-query:")) continue;
         std::string package = line.substr(0, colon);
         auto told = tool::capture({"/usr/bin/dpkg-query", "-W", "-f", "${Version}", package}, environment());
-        if (told.exit_code == 0) return upstream_version(told.output);
+        if (told.exit_code != 0) continue;
+        return {upstream_version(told.output), "Debian package " + package.substr(0, package.find_first_of(":,"))};
     }
     return {};
 }
@@ -114,12 +115,21 @@ std::string installed_libraries::file_of(const std::string& soname) const {
     return at != files_.end() ? at->second : std::string();
 }
 
-std::string version_of_library(const std::string& path) {
-    if (auto version = package_version(path); !version.empty()) return version;
+std::string version_in_name(std::string_view name) {
+    auto hyphen = name.rfind('-');
+    if (hyphen == std::string_view::npos || hyphen + 1 == name.size()) return {};
+    return std::isdigit(static_cast<unsigned char>(name[hyphen + 1])) != 0 ? std::string(name.substr(hyphen + 1))
+                                                                           : std::string();
+}
+
+library_version version_of_library(const std::string& path) {
+    if (auto packaged = of_package(path); !packaged.version.empty()) return packaged;
     std::error_code ignored;
     std::string name = fs::weakly_canonical(path, ignored).filename();
-    auto end = name.find(".so.");
-    return end != std::string::npos ? name.substr(end + 4) : std::string();
+    auto end = name.find(".so");
+    std::string version = version_in_name(name.substr(0, end));
+    if (version.empty() && end != std::string::npos && end + 4 < name.size()) version = name.substr(end + 4);
+    return {version, "built from source"};
 }
 
 std::string linked_allocator(const std::string& executable, const installed_libraries& libraries) {

@@ -24,9 +24,17 @@ class installed_libraries {
     std::map<std::string, std::string, std::less<>> files_;  // name -> path
 };
 
-// "2.0.9": of the Debian package that brought the file, else from the end of the file's real name; empty if neither
-// tells.
-std::string version_of_library(const std::string& path);
+struct library_version {
+    std::string version;  // "2.0.9"; empty if nothing tells
+    std::string origin;   // "Debian package libmimalloc2.0", or "built from source" for a file of no package
+};
+
+// Of the Debian package that brought the file, else from the end of its real name: "libmimalloc.so.3.4",
+// "libsnmalloc-checks-0.7.5.so".
+library_version version_of_library(const std::string& path);
+
+// "3.4.3" of "mimalloc-3.4.3": what stands behind the last hyphen, if it begins with a figure; else empty.
+std::string version_in_name(std::string_view name);
 
 // The name of the other allocator that the program, or a library that it needs, links ("jemalloc"); empty if none does.
 std::string linked_allocator(const std::string& executable, const installed_libraries& libraries);

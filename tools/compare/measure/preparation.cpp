@@ -26,7 +26,7 @@ result header_of(const measuring_options& options, const chosen_allocators& chos
             fmt::format("The commands ran without {} of the caller's environment.", tool::join(names, ", ")));
     }
     for (const allocator& one : chosen.all) {
-        found.allocators.push_back({one.name, one.version, one.library.substr(one.library.rfind('/') + 1)});
+        found.allocators.push_back({one.name, one.version, one.library.substr(one.library.rfind('/') + 1), one.origin});
     }
     return found;
 }

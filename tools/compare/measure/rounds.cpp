@@ -187,7 +187,7 @@ class row_measurement {
         if (all_failed()) return true;
         shown_.begin_round("counting calls");
         shown_.begin_run("system");
-        run_request request = request_under({"system", "", ""});
+        run_request request = request_under({"system", "", "", ""});
         request.count_calls = true;
         run_outcome outcome = runner_.run(request);
         shown_.end_runs(1);

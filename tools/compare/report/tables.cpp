@@ -416,11 +416,16 @@ table losses_table(const result& found) {
 table allocators_table(const result& found) {
     table made;
     made.title = "Allocators";
+    bool known = std::any_of(found.allocators.begin(), found.allocators.end(),
+                             [](const allocator_facts& facts) { return !facts.origin.empty(); });
     made.columns = {{"allocator", true}, {"version", true}, {"preloaded file", true}};
+    if (known) made.columns.insert(made.columns.begin() + 2, {"origin", true});
     for (const allocator_facts& allocator : found.allocators) {
         made.lines.push_back({{allocator.name},
                               {allocator.version.empty() ? "unknown" : allocator.version},
                               {allocator.file.empty() ? "none: the system's malloc" : allocator.file}});
+        auto& line = made.lines.back();
+        if (known) line.insert(line.begin() + 2, {allocator.origin.empty() ? "unknown" : allocator.origin});
     }
     return made;
 }
