@@ -10,8 +10,10 @@
 namespace lanes::tool {
 
 struct run_options {
-    bool summary = false;  // print a block about the run when it is over
-    bool require = false;  // the command must run on lanes
+    bool summary = false;    // print a block about the run when it is over
+    bool require = false;    // the command must run on lanes
+    bool exec = false;       // no process of ours stays beside it
+    std::string stats_file;  // where its counters go and stay; empty: in a file that is removed at the end
 };
 
 struct record_options {

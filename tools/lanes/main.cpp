@@ -27,7 +27,7 @@ struct subcommand {
     std::function<int(const words& command)> start;
     const char* usage = nullptr;             // how a command goes behind it; none: it takes no command
     int usage_error = exit_code::bad_input;  // with which it ends when it was typed wrongly
-    bool all_flags = false;                  // no option has a value: the command may begin without "--"
+    bool without_dashes = false;             // the command may begin without "--": at the first word that is no option
 };
 
 class command_line {
@@ -76,7 +76,10 @@ class command_line {
     std::size_t command_start(const subcommand& of) const {
         for (std::size_t i = 2; i < typed_.size(); ++i) {
             if (typed_[i] == "--") return i + 1;
-            if (of.all_flags && typed_[i][0] != '-') return i;
+            if (!of.without_dashes) continue;
+            if (typed_[i][0] != '-') return i;
+            const CLI::Option* option = of.parser->get_option_no_throw(typed_[i]);
+            if (option != nullptr && option->get_items_expected_min() > 0) ++i;  // its value
         }
         return typed_.size();
     }
@@ -111,12 +114,18 @@ class command_line {
     void add_run() {
         auto options = std::make_shared<run_options>();
         subcommand& run = add("run", "run a command on lanes", run_notes);
-        run.parser->add_flag("--summary", options->summary, "when it is over, print what it used to stderr");
-        run.parser->add_flag("--require", options->require,
-                             "exit code 3 if the program that it ends as was not on lanes");
+        auto summary =
+            run.parser->add_flag("--summary", options->summary, "when it is over, print what it used to stderr");
+        auto require = run.parser->add_flag("--require", options->require,
+                                            "exit code 3 if the program that it ends as was not on lanes");
+        run.parser
+            ->add_flag("--exec", options->exec, "become the command: same process id, no process of lanes beside it")
+            ->excludes(summary, require);
+        run.parser->add_option("--stats-file", options->stats_file,
+                               "keep its counters in this file, for `lanes stats`");
         put_command_behind(run, "lanes run -- your-command");
         run.usage_error = exit_code::run_failed;
-        run.all_flags = true;
+        run.without_dashes = true;
         run.start = [options](const words& command) { return lanes::tool::run(*options, command); };
     }
 

@@ -75,12 +75,20 @@ int run(const run_options& options, const std::vector<std::string>& command) {
                    known.advice);
     }
 
-    stats_file statistics(slots);
     auto environment = current_environment();
     if (!known.preload_breaks_it) {
         set_variable(environment, "LD_PRELOAD",
                      prepend_preload(library, value_of(environment, "LD_PRELOAD").value_or("")));
     }
+    if (options.exec) {
+        // Without a file that stays, nobody would remove it.
+        if (!options.stats_file.empty()) {
+            set_variable(environment, "LANES_STATS", stats_file(slots, options.stats_file).path());
+        }
+        become(path, command, environment);
+    }
+
+    stats_file statistics = options.stats_file.empty() ? stats_file(slots) : stats_file(slots, options.stats_file);
     set_variable(environment, "LANES_STATS", statistics.path());
 
     image_follower follower;

@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <ctime>
+#include <filesystem>
 #include <optional>
 
 #include "tools/support/elf.hpp"
@@ -181,7 +182,23 @@ stats_file::stats_file(std::uint32_t slots) {
                   "cannot make a statistics file; make room or give write permission in one of these" + problems);
 }
 
-stats_file::~stats_file() { unlink(path_.c_str()); }
+stats_file::stats_file(std::uint32_t slots, const std::string& path)
+    : path_(std::filesystem::absolute(path).string()), stays_(true) {
+    std::string made = path_ + ".XXXXXX";
+    file_ = file_descriptor(mkostemp(made.data(), O_CLOEXEC));
+    bool placed = file_ && write_header(file_, slots) && rename(made.c_str(), path_.c_str()) == 0;
+    if (placed) return;
+    int error = errno;
+    if (file_) unlink(made.c_str());
+    throw failure(exit_code::run_failed,
+                  fmt::format("cannot make the statistics file '{}': {}; name a file in a folder that is there and can "
+                              "be written",
+                              path, std::strerror(error)));
+}
+
+stats_file::~stats_file() {
+    if (!stays_) unlink(path_.c_str());
+}
 
 stats_file_content stats_file::read() const { return read_content(file_, path_); }
 
