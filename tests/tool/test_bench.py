@@ -65,6 +65,17 @@ class Rows(BenchTest):
         self.assertEqual(len(self.row().series["lanes"]["runs"]), 1)
         self.assert_fails(self.bench(folder, "--quick", "long"), 2, "'long'", "no short form")
 
+    def test_says_beforehand_how_long_it_will_take(self):
+        rows = [{"name": "short", "title": "", "command": ["true"]},
+                {"name": "long", "title": "", "command": ["true"], "seconds": 600}]
+        folder = self.suites({**group("tiny", rows), "seconds": 60})
+        run = self.lanes("bench", "--hold", "0", "--runs", "2", "--with", "system", "--suites", folder)
+        self.assert_runs(run)
+        # Two allocators, two rounds and a warm-up, and one run that counts calls: seven runs a row.
+        self.assertIn("lanes bench: 2 rows, 14 runs, about 1:17:00 under 2 allocators", run.stderr)
+        self.assertIn(" left", run.stderr)
+        self.assertIn("short: warm-up", run.stderr)
+
     def test_each_row_has_a_folder_with_its_input(self):
         script = self.write("make.py", "import os, sys\nopen('input', 'w').write(sys.argv[1])\n"
                             "assert os.listdir('.') == ['input']\n")
@@ -216,6 +227,7 @@ class Errors(BenchTest):
                               ({"rows": [{**known, "targets": [target("n", 1, better="neither")]}]}, ('"limit"', '"neither"')),
                               ({"rows": [{**known, "targets": [target("n", 1), target("n", 2, better="higher")]}]},
                                ('the targets of row "r"', '"n" is better "lower" in one place')),
+                              ({"rows": [{**known, "seconds": 0}]}, ('"seconds"', 'row "r"', "above 0")),
                               ({"kind": "other"}, ('"kind"', "other"))):
             with self.subTest(change):
                 folder = self.suites({**group("tiny", [known]), **change})

@@ -111,7 +111,9 @@ comparison compare_command(const comparison_options& options, const std::vector<
     group only{"command", "", group_kind::times_and_memory, {}, {}};
     bool interrupted = stop.signal() != 0;
     if (!interrupted) {
-        shown.expect(runs_of(plan, chosen.all.size()));
+        std::size_t runs = runs_of(plan, chosen.all.size());
+        shown.expect(runs, plan.seconds);
+        shown.begin_row(plan.shown.name, plan.seconds);
         only.rows.push_back(measure_row(plan, chosen.all, instruments, stop, shown, interrupted));
     }
     over.found.groups.push_back(std::move(only));

@@ -7,6 +7,8 @@
 
 #include <cstdio>
 
+#include "tools/support/text.hpp"
+
 namespace lanes::compare {
 namespace {
 
@@ -38,6 +40,26 @@ progress::~progress() {
     if (!quiet_ && terminal_) rewrite("");
 }
 
+void progress::expect(std::size_t runs, double seconds_each) {
+    expected_ += runs;
+    expected_s_ += static_cast<double>(runs) * seconds_each;
+}
+
+std::string progress::expected(std::size_t rows) const {
+    return fmt::format("{}, {}, about {}", tool::plural(rows, "row"), tool::plural(expected_, "run"),
+                       as_clock(expected_s_));
+}
+
+void progress::begin_row(const std::string& name, double seconds_each) {
+    row_ = name;
+    each_s_ = seconds_each;
+}
+
+void progress::end_runs(std::size_t count) {
+    done_ += count;
+    done_s_ += static_cast<double>(count) * each_s_;
+}
+
 void progress::begin_round(const std::string& name) {
     round_ = name;
     if (!quiet_ && !terminal_) put(fmt::format("[{}] {}: {}{}\n", clock(), row_, round_, rest()));
@@ -65,8 +87,7 @@ std::string progress::clock() const {
 std::string progress::rest() const {
     if (done_ < runs_for_a_guess || done_ >= expected_) return {};
     double passed = std::chrono::duration<double>(steady::now() - started_).count();
-    double left = passed / static_cast<double>(done_) * static_cast<double>(expected_ - done_);
-    return fmt::format(", about {} left", as_clock(left));
+    return fmt::format(", about {} left", as_clock(passed / done_s_ * (expected_s_ - done_s_)));
 }
 
 void progress::rewrite(const std::string& text) const {

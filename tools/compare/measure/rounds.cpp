@@ -55,7 +55,6 @@ class row_measurement {
     }
 
     row measure(bool& interrupted) {
-        shown_.begin_row(measured_.name);
         bool goes_on = !plan_.warm_up || run_round(0);
         for (unsigned round = 1; goes_on && round <= plan_.rounds; ++round) goes_on = run_round(round);
         // Where no preload works, nothing that counts is loaded either.
@@ -220,6 +219,12 @@ class row_measurement {
 
 std::size_t runs_of(const row_plan& plan, std::size_t allocators) {
     return (plan.rounds + (plan.warm_up ? 1 : 0)) * allocators + (plan.count_calls ? 1 : 0);
+}
+
+double seconds_of(const row_plan& plan, std::size_t allocators) {
+    double seconds = static_cast<double>(runs_of(plan, allocators)) * plan.seconds;
+    if (plan.source != value_source::launcher) return seconds;
+    return seconds + std::min(plan.rounds, most_hold_rounds) * plan.hold_s * static_cast<double>(allocators);
 }
 
 row measure_row(const row_plan& plan, const std::vector<allocator>& allocators,

@@ -27,6 +27,7 @@ struct row_plan {
     value_source source = value_source::launcher;
     unsigned rounds = 7;
     bool warm_up = true;
+    double seconds = 1.0;          // about as long as one run takes, without the hold
     double hold_s = 1.0;           // in the first rounds; 0: never
     bool same_output = false;      // an allocator under which stdout differs from the system's has failed
     bool count_calls = false;      // one more run for that
@@ -38,7 +39,11 @@ struct row_plan {
 // How many runs the plan takes if none fails.
 std::size_t runs_of(const row_plan& plan, std::size_t allocators);
 
-// Sets `interrupted` and gives what was finished until then. Series are in the order of `allocators`.
+// About how long they take together.
+double seconds_of(const row_plan& plan, std::size_t allocators);
+
+// `shown` has begun the row already. Sets `interrupted` and gives what was finished until then. Series are in the order
+// of `allocators`.
 row measure_row(const row_plan& plan, const std::vector<allocator>& allocators,
                 const tool::instrument_paths& instruments, interruption& stop, progress& shown, bool& interrupted);
 

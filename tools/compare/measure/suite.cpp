@@ -20,6 +20,8 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 using tool::failure;
 
+constexpr double max_quick_s = 0.3;  // a guess at a short form, for the estimate
+
 // What is wrong in a manifest, and where; read_suite adds the file.
 struct bad_manifest : std::runtime_error {
     using std::runtime_error::runtime_error;
@@ -112,7 +114,13 @@ std::vector<std::string> all_shown(const std::vector<std::string>& words) {
     return result;
 }
 
-suite_row read_row(const json& document, const std::string& place, const tool::bench_folders& folders) {
+double read_seconds(object_reader& object, const std::string& where, double otherwise) {
+    double seconds = object.get<double>("seconds", otherwise, "number");
+    if (!(seconds > 0.0)) throw bad_manifest(fmt::format("\"seconds\" in {} has to be above 0", where));
+    return seconds;
+}
+
+suite_row read_row(const json& document, const std::string& place, const tool::bench_folders& folders, double seconds) {
     suite_row row;
     row.name = object_reader(document, place).required_text("name");
     std::string where = fmt::format("row \"{}\"", row.name);
@@ -142,6 +150,7 @@ suite_row read_row(const json& document, const std::string& place, const tool::b
     row.small_footprint = object.flag("small_footprint");
     row.same_output = object.flag("compare_output");
     row.timeout_s = object.get<double>("timeout_s", row.timeout_s, "number");
+    row.seconds = read_seconds(object, where, seconds);
     row.rounds = object.get<unsigned>("rounds", 0, "number");
     row.targets = object.targets();
     object.refuse_others();
@@ -161,10 +170,11 @@ suite read_suite(const std::string& path, const tool::bench_folders& folders) {
         }
         read.kind = kind == "numbers" ? group_kind::numbers : group_kind::times_and_memory;
         read.targets = object.targets();
+        double seconds = read_seconds(object, "the manifest", suite_row().seconds);
         const json* rows = object.find("rows");
         if (rows == nullptr || !rows->is_array()) throw bad_manifest("the manifest has no list \"rows\"");
         for (const json& one : *rows)
-            read.rows.push_back(read_row(one, fmt::format("row {}", read.rows.size() + 1), folders));
+            read.rows.push_back(read_row(one, fmt::format("row {}", read.rows.size() + 1), folders, seconds));
         object.refuse_others();
         return read;
     } catch (const json::exception& problem) {
@@ -243,6 +253,7 @@ std::vector<suite> select_rows(std::vector<suite> all, const std::vector<std::st
             if (!quick) continue;
             row.command = row.quick;
             row.shown_command = row.shown_quick;
+            row.seconds = std::min(row.seconds, max_quick_s);
         }
     }
     std::erase_if(all, [](const suite& one) { return one.rows.empty(); });

@@ -25,7 +25,8 @@ struct suite_row {
     bool small_footprint = false;
     bool same_output = false;
     double timeout_s = 120.0;
-    unsigned rounds = 0;  // at most so many; 0: as many as asked for
+    double seconds = 1.0;  // about as long as one run takes, for the estimate; the suite's where the row says nothing
+    unsigned rounds = 0;   // at most so many; 0: as many as asked for
     std::vector<target> targets;
 };
 

@@ -14,6 +14,7 @@
 #include "tools/support/failure.hpp"
 #include "tools/support/program.hpp"
 #include "tools/support/strings.hpp"
+#include "tools/support/text.hpp"
 
 namespace lanes::compare {
 namespace {
@@ -46,11 +47,18 @@ class bench_run {
     }
 
     comparison run() {
+        std::size_t rows = 0;
         for (const suite& one : suites_) {
             for (const suite_row& row : one.rows) {
-                shown_.expect(runs_of(plan_of(one, row, ""), measured_in(row).size()));
+                row_plan plan = plan_of(one, row, "");
+                std::size_t measured = measured_in(row).size();
+                if (measured == 0) continue;
+                shown_.expect(runs_of(plan, measured), seconds_each(plan, measured));
+                ++rows;
             }
         }
+        shown_.say(fmt::format("lanes bench: {} under {} (as long as the suites say that runs take)",
+                               shown_.expected(rows), tool::plural(chosen_.all.size(), "allocator")));
         for (const suite& one : suites_) {
             over_.found.groups.push_back({one.name, one.title, one.kind, {}, one.targets});
             for (const suite_row& row : one.rows) {
@@ -68,12 +76,18 @@ class bench_run {
         return measured;
     }
 
+    // A run, with its part of the holds.
+    static double seconds_each(const row_plan& plan, std::size_t measured) {
+        return seconds_of(plan, measured) / static_cast<double>(runs_of(plan, measured));
+    }
+
     // False when the user has had enough.
     bool run_row(const suite& of, const suite_row& row) {
         const std::vector<allocator> measured = measured_in(row);
         if (measured.empty()) return true;  // once, and lanes takes no part
         std::string folder = scratch_.folder(row.name);
         row_plan plan = plan_of(of, row, folder);
+        shown_.begin_row(row.name, seconds_each(plan, measured.size()));
         bool interrupted = false;
         auto result = why_not(row, plan, measured, interrupted);
         if (!result && !interrupted) {
@@ -102,7 +116,6 @@ class bench_run {
             reason = of.package.empty() ? problem.what() : fmt::format("not installed: Debian package {}", of.package);
         }
         if (reason.empty() && !of.prepare.empty()) {
-            shown_.begin_row(of.name);
             shown_.begin_round("making its input");
             run_request request = plan.request;
             request.command = of.prepare;
@@ -137,6 +150,7 @@ class bench_run {
         plan.rounds = from.rounds > 0 ? std::min(from.rounds, options_.rounds) : options_.rounds;
         // Numbers need no warm machine, but a run beforehand in which the preload is checked.
         plan.warm_up = times ? !options_.quick : !from.driver;
+        plan.seconds = from.seconds;
         plan.hold_s = options_.hold_s;
         plan.same_output = from.same_output;
         plan.count_calls = times && !from.driver;
