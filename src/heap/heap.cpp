@@ -148,7 +148,7 @@ void release_suspicious(void* block, slice_record* lane) {
     put_back(freed, lane);  // the program wrote something that looks like a link
 }
 
-[[gnu::no_sanitize("thread")]] bool in_free_list(const free_slot* block, const slice_record* lane) {
+__attribute__((no_sanitize("thread"))) bool in_free_list(const free_slot* block, const slice_record* lane) {
     bool found = false;
     auto look = [&](free_slot* s) { return !(found = s == block); };
     if (free_slot** head = __atomic_load_n(&slot_lane_of(lane).head, __ATOMIC_RELAXED)) {

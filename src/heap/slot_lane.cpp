@@ -290,7 +290,7 @@ void look_at_queued(slice_record* lane) {
     look_at(lane->owner.load(std::memory_order_relaxed), lane, seen::out_of_pending);
 }
 
-[[gnu::no_sanitize("thread")]] std::uint32_t live_slots(const slice_record* lane) {
+__attribute__((no_sanitize("thread"))) std::uint32_t live_slots(const slice_record* lane) {
     // Read while the owner may be changing it: every value is whole, their sum may be off by what moved meanwhile.
     // Nothing is called that reads the record or a slot, so that ThreadSanitizer does not see it.
     const std::uint32_t capacity = slot_lane_of(lane).capacity, carved = slot_lane_of(lane).carved;

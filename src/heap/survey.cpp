@@ -11,7 +11,7 @@ namespace lanes::heap {
 namespace {
 
 // What is in a thread's cache is free, though its lane takes it for live.
-[[gnu::no_sanitize("thread")]] void take_out_cached(const thread_heap* heap, survey_totals& totals) {
+__attribute__((no_sanitize("thread"))) void take_out_cached(const thread_heap* heap, survey_totals& totals) {
     const thread_cache* cache = __atomic_load_n(&heap->cache, __ATOMIC_ACQUIRE);
     if (cache == nullptr) return;
     auto take = [](std::size_t& from, std::size_t n) { from -= n < from ? n : from; };
@@ -31,7 +31,7 @@ namespace {
 
 }  // namespace
 
-[[gnu::no_sanitize("thread")]] void survey(survey_totals& totals) {
+__attribute__((no_sanitize("thread"))) void survey(survey_totals& totals) {
     totals = {};
     slice_index end = ground::frontier();
     for (slice_index s = 1; s < end; ++s) {

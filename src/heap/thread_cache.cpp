@@ -102,7 +102,7 @@ void release_cached_block(void* block, slice_record* r) {
 
 bool is_cached_block(const void* block) { return looks_free(static_cast<const free_slot*>(block)) && is_cached(block); }
 
-[[gnu::no_sanitize("thread")]] bool is_cached(const void* block) {
+__attribute__((no_sanitize("thread"))) bool is_cached(const void* block) {
     bool found = false;
     for_each_heap([&](const thread_heap* heap) {
         const thread_cache* cache = __atomic_load_n(&heap->cache, __ATOMIC_ACQUIRE);
