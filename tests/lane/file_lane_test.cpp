@@ -13,7 +13,7 @@
 #include "lanes/highway.hpp"
 #include "lanes/lane.hpp"
 #include "tests/lane/shared_memory_support.hpp"
-#include "tests/lane/storage_support.hpp"
+#include "tests/storage/storage_support.hpp"
 
 namespace {
 

@@ -19,13 +19,15 @@ using namespace lanes::test;
 
 highway end_late;  // destroyed after what a highway registers for the process's end
 
-struct every_highway : with_every_storage {};
-INSTANTIATE_TEST_SUITE_P(over, every_highway, every_storage_type, name_of_storage);
-TYPED_TEST_SUITE(typed_highway, highways, names_of_highways);
+struct every_ended_highway : with_every_storage {};
+INSTANTIATE_TEST_SUITE_P(over, every_ended_highway, every_storage_type, name_of_storage);
+template <class H>
+struct typed_ended_highway : typed_highway<H> {};
+TYPED_TEST_SUITE(typed_ended_highway, highways, names_of_highways);
 
 // ---- the end
 
-TEST_P(every_highway, disposing_ends_allocating_but_not_fragments) {
+TEST_P(every_ended_highway, disposing_ends_allocating_but_not_fragments) {
     std::size_t descriptors = open_descriptors();
     {
         highway h = make({.lanes = {8 * kib, 4 * kib}});
@@ -54,7 +56,7 @@ TEST_P(every_highway, disposing_ends_allocating_but_not_fragments) {
     EXPECT_EQ(open_descriptors(), descriptors);
 }
 
-TEST_P(every_highway, fragments_outlive_it) {
+TEST_P(every_ended_highway, fragments_outlive_it) {
     std::size_t descriptors = open_descriptors();
     std::vector<fragment> left;
     {
@@ -79,7 +81,7 @@ TEST_P(every_highway, fragments_outlive_it) {
     EXPECT_EQ(open_descriptors(), descriptors);
 }
 
-TEST_P(every_highway, bytes_of_a_disposed_lane_are_held_until_its_last_fragment_goes) {
+TEST_P(every_ended_highway, bytes_of_a_disposed_lane_are_held_until_its_last_fragment_goes) {
     highway h = make({.lanes = {8 * kib, 4 * kib}});
     fragment a = h[0].allocate(16), b = h[0].allocate(16);
     h.dispose_lane(1);
@@ -118,7 +120,7 @@ TEST(empty_highway, says_that_it_is_not_initialised) {
     expect_empty(h);
 }
 
-TYPED_TEST(typed_highway, moves_and_leaves_nothing_behind) {
+TYPED_TEST(typed_ended_highway, moves_and_leaves_nothing_behind) {
     TypeParam a = this->make({.lanes = {4 * kib}});
     fragment f = a.allocate(16);
     TypeParam b(std::move(a));
@@ -141,7 +143,7 @@ TYPED_TEST(typed_highway, moves_and_leaves_nothing_behind) {
     EXPECT_EQ(b.total_live(), 1u);
 }
 
-TEST_P(every_highway, is_a_highway_like_any_other) {
+TEST_P(every_ended_highway, is_a_highway_like_any_other) {
     std::vector<highway> all;
     all.push_back(make({.lanes = {4 * kib}}));
     all.push_back(passthrough_highway());

@@ -19,7 +19,7 @@
 
 #include "lanes/highway.hpp"
 #include "tests/lane/lane_support.hpp"
-#include "tests/lane/storage_support.hpp"
+#include "tests/storage/storage_support.hpp"
 
 namespace lanes::test {
 

@@ -11,19 +11,20 @@
 
 #include "lanes/owned_highway.hpp"
 #include "tests/lane/owned_highway_support.hpp"
-#include "tests/lane/storage_support.hpp"
+#include "tests/storage/storage_support.hpp"
 
 namespace lanes {
 namespace {
 
 using namespace test;
 
-INSTANTIATE_TEST_SUITE_P(options, any_highway, every_kind_of_owned_highway, number_of_options);
+struct any_ended_highway : any_highway {};
+INSTANTIATE_TEST_SUITE_P(options, any_ended_highway, every_kind_of_owned_highway, number_of_options);
 
 // ---------------------------------------------------------------------------------------------------------------------
 // What comes back
 
-TEST(owned_highway, lanes_that_became_empty_serve_again) {
+TEST(owned_highway_return, lanes_that_became_empty_serve_again) {
     random_source random("owned highway rounds");
     owned_highway highway;
     std::vector<std::uint64_t> sizes;
@@ -47,7 +48,7 @@ TEST(owned_highway, lanes_that_became_empty_serve_again) {
     EXPECT_LE(highway.bytes_held(), held + held / 2);
 }
 
-TEST(owned_highway, large_blocks_that_other_threads_free_are_found_and_do_not_pile_up) {
+TEST(owned_highway_return, large_blocks_that_other_threads_free_are_found_and_do_not_pile_up) {
     owned_highway highway;
     for (int i = 0; i < 300; ++i) {
         void* at = highway.allocate_block(mib);
@@ -57,7 +58,7 @@ TEST(owned_highway, large_blocks_that_other_threads_free_are_found_and_do_not_pi
     EXPECT_LE(highway.bytes_held(), 8 * mib);
 }
 
-TEST(owned_highway, memory_beyond_keep_bytes_goes_back_when_all_is_freed_in_any_order) {
+TEST(owned_highway_return, memory_beyond_keep_bytes_goes_back_when_all_is_freed_in_any_order) {
     random_source random("keep_bytes");
     for (std::uint64_t keep : {std::uint64_t{0}, 4 * mib}) {
         for (std::uint64_t lane : {64 * kib, 256 * kib}) {
@@ -88,7 +89,7 @@ TEST(owned_highway, memory_beyond_keep_bytes_goes_back_when_all_is_freed_in_any_
     }
 }
 
-TEST(owned_highway, trim_gives_back_all_that_nothing_lives_in) {
+TEST(owned_highway_return, trim_gives_back_all_that_nothing_lives_in) {
     owned_highway highway;
     for (std::uint64_t bytes : {1 * kib * 4, 100 * kib, 3 * mib}) {
         for (bool elsewhere : {false, true}) {
@@ -115,7 +116,7 @@ TEST(owned_highway, trim_gives_back_all_that_nothing_lives_in) {
     }
 }
 
-TEST(owned_highway, trim_counts_what_goes_back_also_without_keep_bytes) {
+TEST(owned_highway_return, trim_counts_what_goes_back_also_without_keep_bytes) {
     owned_highway highway({.keep_bytes = 0});
     std::vector<marked_block> blocks;
     for (int i = 0; i < 8; ++i) blocks.push_back(marked_from(highway, 2 * mib, 1));
@@ -128,7 +129,7 @@ TEST(owned_highway, trim_counts_what_goes_back_also_without_keep_bytes) {
 // ---------------------------------------------------------------------------------------------------------------------
 // Threads
 
-TEST(owned_highway, frees_that_race_with_each_other_and_with_the_owner_lose_nothing) {
+TEST(owned_highway_return, frees_that_race_with_each_other_and_with_the_owner_lose_nothing) {
     random_source random("racing frees");
     owned_highway highway({.lane_bytes = 64 * kib, .keep_bytes = mib});
     std::vector<std::uint64_t> sizes;
@@ -208,7 +209,7 @@ orphans orphans_of(const owned_highway_options& options, random_source& random, 
     return left;
 }
 
-TEST_P(any_highway, what_is_alive_when_the_highway_goes_stays_valid_until_it_is_freed) {
+TEST_P(any_ended_highway, what_is_alive_when_the_highway_goes_stays_valid_until_it_is_freed) {
     random_source random("orphans");
     for (bool ended_elsewhere : {false, true}) {
         orphans left = orphans_of(GetParam(), random, 600, ended_elsewhere);
@@ -226,7 +227,7 @@ TEST_P(any_highway, what_is_alive_when_the_highway_goes_stays_valid_until_it_is_
     }
 }
 
-TEST_P(any_highway, the_last_of_racing_threads_to_free_orphans_unmaps_them) {
+TEST_P(any_ended_highway, the_last_of_racing_threads_to_free_orphans_unmaps_them) {
     random_source random("racing orphans");
     orphans left = orphans_of(GetParam(), random, 1000);
     EXPECT_TRUE(left.any_is_mapped());
@@ -255,7 +256,7 @@ TEST_P(any_highway, the_last_of_racing_threads_to_free_orphans_unmaps_them) {
     EXPECT_FALSE(left.any_is_mapped() && nobody_else_maps);
 }
 
-TEST(owned_highway, a_highway_may_end_while_other_threads_free_what_is_left_of_it) {
+TEST(owned_highway_return, a_highway_may_end_while_other_threads_free_what_is_left_of_it) {
     random_source random("end and frees");
     for (int round = 0; round < 30; ++round) {
         auto highway = std::make_unique<owned_highway>(owned_highway_options{.lane_bytes = 64 * kib});
@@ -286,7 +287,7 @@ TEST(owned_highway, a_highway_may_end_while_other_threads_free_what_is_left_of_i
     }
 }
 
-TEST(owned_highway, an_unused_highway_and_one_with_only_empty_lanes_leave_no_mapping) {
+TEST(owned_highway_return, an_unused_highway_and_one_with_only_empty_lanes_leave_no_mapping) {
     { owned_highway unused; }
     std::vector<marked_block> were;
     {

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "tests/lane/owned_highway_support.hpp"
-#include "tests/lane/storage_support.hpp"
+#include "tests/storage/storage_support.hpp"
 
 namespace lanes {
 namespace {

@@ -12,8 +12,8 @@
 #include <string>
 
 #include "lanes/stream.hpp"
-#include "tests/lane/storage_support.hpp"
 #include "tests/lane/stream_support.hpp"
+#include "tests/storage/storage_support.hpp"
 
 namespace {
 

@@ -17,7 +17,7 @@
 #include "lane/lane_header.hpp"
 #include "lanes/lane.hpp"
 #include "tests/lane/shared_memory_support.hpp"
-#include "tests/lane/storage_support.hpp"
+#include "tests/storage/storage_support.hpp"
 
 namespace {
 

@@ -1,6 +1,7 @@
 // Counters in a shared file. Every process of these tests starts its heap itself, in a child, with LANES_STATS set.
 #include "stats/process_stats.hpp"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -79,7 +80,7 @@ TEST(process_stats, counters_outlive_the_process_in_the_slot_that_it_claimed) {
     EXPECT_EQ(s->magic, stats::stats_magic);
     EXPECT_EQ(s->version, stats::stats_version);
     EXPECT_EQ(s->pid, static_cast<std::uint32_t>(pid));
-    EXPECT_NE(std::string(s->program).find("process_stats"), std::string::npos) << s->program;
+    EXPECT_NE(std::string(s->program).find(program_invocation_short_name), std::string::npos) << s->program;
     EXPECT_GE(stats::value(s->blob_bytes), 3'000'000u);
     EXPECT_GE(stats::value(s->block_live_bytes), 100'000u);
     EXPECT_EQ(stats::value(s->blobs_allocated), 1u);
@@ -192,7 +193,7 @@ TEST(process_stats, the_summary_names_the_process_and_counts) {
     text.resize(static_cast<std::size_t>(read(pipes[0], text.data(), text.size())));
     close(pipes[0]);
     EXPECT_EQ(text.rfind("lanes: ", 0), 0u);
-    EXPECT_NE(text.find("process_stats"), std::string::npos);
+    EXPECT_NE(text.find(program_invocation_short_name), std::string::npos);
     EXPECT_NE(text.find("blobs 980 KiB"), std::string::npos) << text;  // 1'000'000 bytes in whole pages of 4 KiB
     EXPECT_EQ(text.back(), '\n');
 }

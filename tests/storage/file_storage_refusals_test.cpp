@@ -6,7 +6,7 @@
 
 #include <cstring>
 
-#include "file_storage_support.hpp"
+#include "tests/storage/file_storage_support.hpp"
 
 namespace {
 

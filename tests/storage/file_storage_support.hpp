@@ -8,7 +8,7 @@
 #include <string>
 
 #include "lanes/storage.hpp"
-#include "storage_support.hpp"
+#include "tests/storage/storage_support.hpp"
 
 namespace lanes::test {
 

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "lanes/storage.hpp"
-#include "storage_support.hpp"
+#include "tests/storage/storage_support.hpp"
 
 namespace {
 

@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "storage_support.hpp"
+#include "tests/storage/storage_support.hpp"
 
 namespace {
 

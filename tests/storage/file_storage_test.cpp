@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "file_storage_support.hpp"
+#include "tests/storage/file_storage_support.hpp"
 
 namespace {
 
