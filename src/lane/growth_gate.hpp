@@ -7,6 +7,8 @@
 #include <mutex>
 #include <new>
 
+#include "lane/ranked_mutex.hpp"
+
 namespace lanes::detail {
 
 class growth_gate {
@@ -14,21 +16,22 @@ class growth_gate {
     explicit growth_gate(unsigned places) : places_(places), free_(places) {}
 
     // Around a fork. In the child, nobody else is in the gate or before it.
-    void lock() { mutex_.lock(); }
-    void unlock() { mutex_.unlock(); }
-    void unlock_in_child() {
-        free_ = places_;
-        new (&changed_) std::condition_variable;  // the old one may count threads that are not here
-        mutex_.unlock();
+    void lock_for_fork() { mutex_.lock_for_fork(); }
+    void unlock_after_fork(bool in_child) {
+        if (in_child) {
+            free_ = places_;
+            new (&changed_) std::condition_variable;  // the old one may count threads that are not here
+        }
+        mutex_.unlock_after_fork();
     }
 
     // A place in the gate, given back when it goes; none after `timeout`, or a year, lest the clock overflows.
     class pass {
       public:
         pass(growth_gate& gate, std::chrono::milliseconds timeout) : gate_(gate) {
-            std::unique_lock hold(gate.mutex_);
+            std::lock_guard hold(gate.mutex_);
             constexpr std::chrono::milliseconds a_year = std::chrono::years(1);
-            passed_ = gate.changed_.wait_for(hold, std::min(timeout, a_year), [&] { return gate.free_ > 0; });
+            passed_ = gate.mutex_.wait_for(gate.changed_, std::min(timeout, a_year), [&] { return gate.free_ > 0; });
             if (passed_) --gate.free_;
         }
         ~pass() {
@@ -48,7 +51,7 @@ class growth_gate {
     };
 
   private:
-    std::mutex mutex_;  // rank 3 (lane.hpp)
+    ranked_mutex mutex_{lock_rank::gate};
     std::condition_variable changed_;
     const unsigned places_;
     unsigned free_;

@@ -309,18 +309,15 @@ void highway_core::dispose() noexcept {
 }
 
 void highway_core::lock_for_fork() {
-    reopening_.lock();
-    gate_.lock();
-    mutex_.lock();
+    reopening_.lock_for_fork();
+    gate_.lock_for_fork();
+    mutex_.lock_for_fork();
 }
 
 void highway_core::unlock_after_fork(bool in_child) {
-    mutex_.unlock();
-    if (in_child)
-        gate_.unlock_in_child();
-    else
-        gate_.unlock();
-    reopening_.unlock();
+    mutex_.unlock_after_fork();
+    gate_.unlock_after_fork(in_child);
+    reopening_.unlock_after_fork();
 }
 
 result<highway_core*> make_highway_core(highway_options&& options, storage_type type, lane_maker make,

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "lane/growth_gate.hpp"
+#include "lane/ranked_mutex.hpp"
 #include "lane/shared_core.hpp"
 #include "lanes/highway.hpp"
 #include "lanes/stable_array.hpp"
@@ -154,9 +155,9 @@ class highway_core {
         20'000;  // looks, two seconds: then somebody does nothing but trim
     std::atomic<std::uint64_t> trims_begun_{0}, trims_ended_{0};
 
-    std::mutex reopening_;                   // rank 2 (lane.hpp)
-    std::mutex mutex_;                       // rank 4; of what follows, and of disposing and replacing lanes
-    std::vector<std::size_t> free_indices_;  // whose lanes could not be made
+    ranked_mutex reopening_{lock_rank::reopening};
+    ranked_mutex mutex_{lock_rank::highway};  // of what follows, and of disposing and replacing lanes
+    std::vector<std::size_t> free_indices_;   // whose lanes could not be made
 };
 
 // Every highway with lanes is listed as long as it is there: for fork, and to be disposed when the process exits.

@@ -13,7 +13,7 @@ namespace lanes::detail {
 namespace {
 
 struct highway_list {
-    std::mutex mutex;  // rank 1 (lane.hpp)
+    ranked_mutex mutex{lock_rank::highways};
     std::vector<highway_core*> highways;
 
     static highway_list& instance() {

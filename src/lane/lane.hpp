@@ -9,7 +9,8 @@
 //     many lanes           owned_highway_core (spans, scopes), highway_core (limits, growth, lanes by index)
 //     on top of them       lane objects, streams, memory resources
 //
-// Locks, in the order in which they may be taken; all are taken around a fork. Allocating and releasing takes none.
+// Locks, in the order in which they may be taken, which ranked_mutex.hpp checks in debug builds; all are taken around a
+// fork. Allocating and releasing takes none.
 //     1  highway_list::mutex        which highways there are
 //     2  highway_core::reopening_   one new lane at a time in place of a disposed one
 //     3  growth_gate::mutex_        who may be making a lane

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "lane/lane_header.hpp"
+#include "lane/ranked_mutex.hpp"
 
 namespace lanes::detail {
 namespace {
@@ -16,10 +17,10 @@ namespace {
 // What all lanes of the process have in common, and the child of a fork finds unlocked.
 struct registry {
     // One forced reset at a time: they are rare, and each looks at the orphans of those before. Taken before `mutex`.
-    std::mutex forcing;               // rank 5 (lane.hpp)
-    std::mutex mutex;                 // rank 6
-    std::vector<shared_core*> cores;  // those between processes
-    std::mutex noting;                // rank 7, of class noting
+    ranked_mutex forcing{lock_rank::forcing};
+    ranked_mutex mutex{lock_rank::registry};
+    std::vector<shared_core*> cores;         // those between processes
+    ranked_mutex noting{lock_rank::noting};  // of class noting
 
     static registry& instance() {
         // Never destroyed: a lane may end after everything static. And not from the heap: the first lane may end when
@@ -64,7 +65,7 @@ class noting {
     noting() : hold_(registry::instance().noting) {}
 
   private:
-    std::lock_guard<std::mutex> hold_;
+    std::lock_guard<ranked_mutex> hold_;
 };
 
 }  // namespace
