@@ -2,8 +2,8 @@
 // and the result that the non-throwing twin of a call returns.
 //
 // Every call that can fail has two forms. `allocate` throws lanes::error; `try_allocate` returns a result and throws
-// nothing. Both say the same errc. What the system said (a full disk, a missing right) is in errc too, so that a
-// program needs one switch and not two.
+// nothing. Both report the same errc. Refusals of the system (a full disk, a missing permission) have values of errc
+// too, so that a program needs one switch and not two.
 #pragma once
 
 #if __cplusplus < 202002L
@@ -24,9 +24,9 @@ namespace lanes {
 // Values are stable between versions of the library; new ones are added at the end.
 enum class errc : int {
     not_initialised = 1,  // an empty or moved-from fragment, lane, highway or stream was used
-    size_out_of_range,    // zero, or more than any lane of this kind may ever hold (a negative number when cast is)
+    size_out_of_range,    // zero, or more than any lane of this kind may hold, such as a negative number cast to a size
     bad_alignment,        // not a power of two, or larger than max_alignment
-    lane_full,            // no room now; the lane has room again after its next reset
+    lane_full,            // no room until the next reset
     lane_closed,          // the lane hands out nothing until it is reopened
     lane_disposed,        // the lane's storage is given up
     wrong_cycle,          // the fragment is older than a forced reset of its lane
@@ -41,24 +41,24 @@ enum class errc : int {
     too_many_fragments,   // the lane's live count is at its limit
     negative_reset,       // more was released than was handed out: a fragment's range was released twice
     not_the_owner,        // a thread-owned lane or highway was used to allocate by another thread
-    fragments_alive,    // orphans of too many forced resets are alive: one reset more could not be told from the oldest
-    bad_option,         // an option is out of its documented range
-    out_of_memory,      // the system has no memory or no address space to give
-    file_not_found,     // opening a file storage that must exist
-    file_exists,        // creating a file storage that must not exist
-    permission_denied,  // a path or a file system that is read-only, or belongs to somebody else
-    disk_full,          // the file system or the quota has no room for the file
-    not_a_lane,         // the file or memory does not begin with a lane's header, or with one of another version
-    storage_truncated,  // the file or memory is shorter than its header says
-    storage_corrupt,    // the header contradicts itself
-    system_failure,     // any other refusal of the system; errno of that call is in lanes::error::system_error()
-    end_of_stream,      // a stream or source ended before the lane was filled
-    contended,          // other threads won the race for the lane as often as `tries` allows
-    wrong_gear,         // the gear of a stable_array does not allow the call, or it is being shifted
-    gear_timeout,       // a gear could not be shifted in time: calls of the old gear, or another shift, went on
-    array_full,         // stable_array_options::max_size
-    not_innermost,      // another scope is open inside the one that was asked for scratch memory
-    file_in_use,        // another storage has the file open, here or in another process
+    fragments_alive,      // orphans of too many forced resets are alive: after one more, the oldest would look valid
+    bad_option,           // an option is out of its documented range
+    out_of_memory,        // the system has no memory or no address space to give
+    file_not_found,       // opening a file storage that must exist
+    file_exists,          // creating a file storage that must not exist
+    permission_denied,    // a path or a file system that is read-only, or belongs to another user
+    disk_full,            // the file system or the quota has no room for the file
+    not_a_lane,           // the file or memory does not begin with a lane's header, or with one of another version
+    storage_truncated,    // the file or memory is shorter than its header says
+    storage_corrupt,      // the header contradicts itself
+    system_failure,       // any other refusal of the system; errno of that call is in lanes::error::system_error()
+    end_of_stream,        // a stream or source ended before the lane was filled
+    contended,            // `tries` compare-and-swaps on the lane were lost to other threads
+    wrong_gear,           // the gear of a stable_array does not allow the call, or it is being shifted
+    gear_timeout,         // a gear could not be shifted in time: calls of the old gear, or another shift, went on
+    array_full,           // stable_array_options::max_size
+    not_innermost,        // another scope is open inside the one that was asked for scratch memory
+    file_in_use,          // another storage has the file open, here or in another process
 };
 
 // One line of text that says what happened and what to do. Never fails; any thread; constant time.

@@ -1,4 +1,4 @@
-// Fragments: what a lane hands out. A fragment owns a range of its lane's bytes and gives it back when it goes.
+// Fragments: what a lane hands out. A fragment owns a range of its lane's bytes and releases it when it is destroyed.
 //
 //     lanes::fragment f = lane.allocate(64);
 //     f.write(0, std::uint32_t{7});                  // any trivially copyable type, at any offset
@@ -6,8 +6,8 @@
 //     auto n = f.read<std::uint32_t>(0);
 //
 // A fragment may be used after its lane was closed, disposed or reset by force: checked calls then say lane_closed,
-// lane_disposed or wrong_cycle. Unchecked calls go to the bytes without asking. The bytes stay mapped as long as the
-// fragment lives in any case; only after a forced reset may they belong to another fragment, too.
+// lane_disposed or wrong_cycle. Unchecked calls access the bytes without asking. The bytes stay mapped as long as the
+// fragment lives; after a forced reset they may also belong to another fragment.
 #pragma once
 
 #include <array>
@@ -100,7 +100,8 @@ class byte_access {
         return offset + sizeof(T);
     }
 
-    // Copies all of `to.size()` bytes out from `offset`, or all of `from` in. Gives the offset behind them.
+    // read_bytes copies `to.size()` bytes out, beginning at `offset`; write_bytes copies all of `from` in. Both give
+    // the offset behind the copied bytes. The two ranges may overlap.
     std::uint64_t read_bytes(std::uint64_t offset, std::span<std::byte> to) const {
         return try_read_bytes(offset, to).value();
     }
@@ -173,11 +174,11 @@ class fragment : public byte_access<fragment> {
     // Where the bytes lie. An empty fragment and one over a caller's buffer say slot.
     storage_type type() const noexcept { return core_ != nullptr ? core_->type() : storage_type::slot; }
 
-    // Gives the range back now; the fragment is empty afterwards. Never fails for the caller's state: what is said is
-    // errc{}, not_initialised for an empty one, wrong_cycle for one that a forced reset had taken already,
-    // negative_reset when the lane had no live fragment left (a range adopted twice; thread-owned lanes cannot tell).
-    // Cost: thread-owned lane and its own thread: some five instructions; otherwise one or two atomic operations. The
-    // last release of a lane resets it.
+    // Gives the range back now; the fragment is empty afterwards. The result is information only, nothing is left to
+    // undo: errc{}; not_initialised for an empty one; wrong_cycle for one from before a forced reset; negative_reset
+    // when the lane had no live fragment left (a range adopted twice; thread-owned lanes cannot tell). Cost: some five
+    // instructions by the owner of a thread-owned lane; otherwise one or two atomic operations. The last release of a
+    // lane resets it.
     errc release() noexcept {
         if (data_ == nullptr) return errc::not_initialised;
         parts was = detach();
@@ -186,7 +187,8 @@ class fragment : public byte_access<fragment> {
         return was.core->release(was.stamp);
     }
 
-    // For who builds on fragments: takes the range over without releasing it, and makes a fragment of it again.
+    // For code built on fragments: detach() takes the range out without releasing it, fragment(parts) makes a fragment
+    // of it again. Never fail.
     struct parts {
         std::byte* data;
         std::uint64_t size;
@@ -209,8 +211,8 @@ class fragment : public byte_access<fragment> {
     }
     detail::fragment_stamp stamp() const noexcept { return static_cast<detail::fragment_stamp>(size_and_stamp_); }
 
-    // Three words: who hands fragments to other threads writes and reads them as much as what is in them. No process
-    // has 2^48 bytes.
+    // Three words, because handing a fragment to another thread copies all of it. 48 bits of size are enough for any
+    // address space.
     std::byte* data_ = nullptr;
     detail::lane_core* core_ = nullptr;  // null: nothing to release (a caller's buffer)
     std::uint64_t size_and_stamp_ = 0;   // {size : 48 | stamp : 16}

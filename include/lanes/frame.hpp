@@ -7,7 +7,7 @@
 //         lanes::fragment answer = highway.allocate(n);  // escapes
 //     }                                                  // headers are gone at once, answer is not
 //
-// What a scope is, and which rules it has, is said in scratch.hpp.
+// scratch.hpp explains scopes and their rules.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +19,9 @@
 
 namespace lanes {
 
-// Neither copied nor moved. The highway's owner's alone, and must end before the highway. A container on a frame may
-// not grow while another scope is open inside it: it then throws lanes::bad_alloc (not_innermost).
+// Neither copied nor moved. Used by the highway's owner only; must end before the highway. A container on a frame must
+// not grow while another scope is open inside it: it then throws lanes::bad_alloc (not_innermost). Beginning and ending
+// one costs ten stores.
 class LANES_API frame final : public std::pmr::memory_resource {
   public:
     // Errors: not_initialised (an empty highway), not_the_owner.
@@ -42,7 +43,7 @@ class LANES_API frame final : public std::pmr::memory_resource {
             detail::leave_scratch_lanes(*around, cursor_, end_);
     }
 
-    // As those of scratch.
+    // As those of scratch, errors and cost included.
     void* allocate_bytes(std::uint64_t bytes, std::uint64_t alignment = 16) {
         void* at;
         if (place_.bump(top_, bytes, alignment, at)) [[likely]]

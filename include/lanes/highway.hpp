@@ -8,7 +8,7 @@
 //
 // All calls may be made by many threads at once; each thread begins with the lane it used last (of several highways in
 // turn, perhaps with one that another thread used), so threads spread over the lanes by themselves. Fragments may
-// outlive the highway. The idea, the words and the settings are those of the first seed library's MemoryCarriage.
+// outlive the highway.
 #pragma once
 
 #include <chrono>
@@ -49,8 +49,8 @@ class LANES_API highway {
     // Disposes all lanes. Fragments that are alive keep their lane's storage. No other thread may be allocating.
     ~highway();
 
-    // A fragment of `bytes` bytes at a multiple of `alignment`, from any lane. Cost: as lane::allocate, while the lane
-    // this thread used last has room; then a look at each lane; then a new lane.
+    // A fragment of `bytes` bytes whose first byte is at a multiple of `alignment`, from any lane. Cost: that of
+    // lane::allocate while the lane that this thread used last has room; then a look at each lane; then a new lane.
     // Errors: size_out_of_range, bad_alignment, max_lanes_reached, max_bytes_reached, growth_timeout, callback_failed,
     // highway_disposed, not_initialised, and what the storage says of a new lane (out_of_memory, disk_full,
     // permission_denied ...; new_lane_failed for what has no code of its own). When a limit's callback says true,
@@ -58,14 +58,14 @@ class LANES_API highway {
     fragment allocate(std::uint64_t bytes, std::uint64_t alignment = 16, const effort& how = {});
     result<fragment> try_allocate(std::uint64_t bytes, std::uint64_t alignment = 16, const effort& how = {}) noexcept;
 
-    // One moment's truth.
+    // Snapshots: other threads may have changed them since. Never fail; constant time unless said otherwise.
     std::size_t lane_count() const noexcept;        // lanes that are not disposed
     std::size_t lanes_made() const noexcept;        // one past the last lane's index
     std::uint64_t total_live() const noexcept;      // fragments; O(lanes), as the two below
     std::uint64_t total_capacity() const noexcept;  // bytes of all lanes that are not disposed
     std::uint64_t total_free_space() const noexcept;
-    // Bytes of storage, also of disposed lanes that fragments keep. As asked for: a storage of pages has up to a page
-    // more.
+    // Bytes of storage, also of disposed lanes that fragments keep. As requested: a storage that consists of pages has
+    // up to a page more.
     std::uint64_t bytes_held() const noexcept;
     bool disposed() const noexcept;
     storage_type type() const noexcept;
@@ -82,10 +82,10 @@ class LANES_API highway {
     // All lanes that are not disposed, by rising index. Throws std::bad_alloc.
     std::vector<lane_ref> lanes() const;
 
-    // By index, while others allocate. A closed lane is passed over until it is reopened. A disposed one gives up its
-    // storage with its last fragment; reopening it puts a new, empty lane of the same capacity in its place; a kept
-    // file's name goes to the new one. Errors: no_such_lane; close: lane_disposed; reopen of a disposed lane: as a new
-    // lane in allocate().
+    // Lanes by index; other threads may be allocating. Any thread. A closed lane is passed over until it is reopened. A
+    // disposed one gives up its storage with its last fragment; reopening it puts a new, empty lane of the same
+    // capacity in its place; a kept file's name goes to the new one. Errors: no_such_lane; close: lane_disposed; reopen
+    // of a disposed lane: as a new lane in allocate().
     void close_lane(std::size_t index) { try_close_lane(index).value(); }
     result<void> try_close_lane(std::size_t index) noexcept;
     void reopen_lane(std::size_t index) { try_reopen_lane(index).value(); }
@@ -95,14 +95,16 @@ class LANES_API highway {
 
     // The indices of lanes that fragments have kept from resetting for long: something is alive, and the last
     // allocation was at least `older_than` before the highway's last one. What to do about them is the caller's choice:
-    // force_reset is unsafe, closing the lane costs its room, asking who holds fragments costs nothing. O(lanes).
-    // Throws std::bad_alloc.
+    // force_reset is unsafe; closing the lane gives up its free room; finding the code that holds the fragments costs
+    // nothing. O(lanes). Throws std::bad_alloc.
     std::vector<std::size_t> pinned_lanes(std::chrono::nanoseconds older_than) const;
 
-    // Gives the memory behind lanes without fragments back to the system, where their storage can; returns the bytes.
+    // Gives the memory behind lanes without live fragments back to the system, if their storage supports it; returns
+    // the bytes given back. Never fails; any thread; a system call for each such lane.
     std::uint64_t trim() noexcept;
 
-    // Disposes all lanes; allocations then say highway_disposed. Others may be allocating. Twice is no error.
+    // Disposes all lanes; allocations then fail with highway_disposed. Other threads may be allocating. Calling it
+    // twice is no error.
     void dispose() noexcept;
 
     // The highway and each of its lanes, a line each. Throws std::bad_alloc.
@@ -119,10 +121,12 @@ class basic_highway : public highway {
   public:
     using storage_options = typename S::options;
 
-    // The lanes of a highway whose options name none, in bytes; a program may change it before it makes highways.
+    // Capacities, in bytes, of the first lanes of a highway whose options name none. A program may change it before it
+    // makes highways; not while another thread makes one.
     inline static std::vector<std::uint64_t> default_layout{std::uint64_t{8} << 20, std::uint64_t{4} << 20};
 
-    // Makes all of its first lanes, or none. Errors: bad_option, and those of a new lane.
+    // Makes all of its first lanes, or fails. Errors: bad_option, out_of_memory, and those of a new lane. Cost: that of
+    // making the storages.
     explicit basic_highway(highway_options options = {}, storage_options storage = {})
         : basic_highway(try_create(std::move(options), std::move(storage)).value()) {}
     static result<basic_highway> try_create(highway_options options = {}, storage_options storage = {}) noexcept {
@@ -166,8 +170,8 @@ using mapping_highway = basic_highway<mapping_storage>;
 using file_highway = basic_highway<file_storage>;
 using memfd_highway = basic_highway<memfd_storage>;
 
-// A highway without lanes: each fragment is a slot of its own, freed when it goes. For code that takes a highway, where
-// lifetimes are too mixed for lanes, and to see what lanes gain. Of the options, none matters. lane_count() is 0.
+// A highway without lanes: each fragment is a slot of its own, freed when it goes. For code that takes a highway where
+// lifetimes are too mixed for lanes, and to measure what lanes gain. No option has an effect; lane_count() is 0.
 class passthrough_highway : public highway {
   public:
     passthrough_highway() : passthrough_highway(try_create().value()) {}

@@ -1,4 +1,4 @@
-// What a highway is told when it is made: its lanes, how it grows, and where it stops.
+// The options of a highway: its first lanes, how it grows, and its limits.
 #pragma once
 
 #include <chrono>
@@ -13,12 +13,12 @@ namespace lanes {
 struct highway_limits {
     static constexpr std::uint64_t min_lane_capacity = 1;                       // bytes
     static constexpr std::uint64_t max_lane_capacity = std::uint64_t{1} << 46;  // bytes
-    static constexpr std::uint32_t max_lanes = 1'000'000;                       // as in the seed
+    static constexpr std::uint32_t max_lanes = 1'000'000;                       // of one highway
     static constexpr std::uint64_t max_bytes = std::uint64_t{1} << 46;          // bytes
 };
 
-// Callbacks are called by whichever thread needs a lane, possibly by several at once; they may look at the highway but
-// not allocate from it. One that throws makes the allocation fail with callback_failed, the exception nested in
+// Callbacks run in the thread that needs a lane, possibly in several threads at once; they may read the highway's state
+// but not allocate from it. If one throws, the allocation fails with callback_failed, and the exception is nested in
 // lanes::error.
 struct highway_options {
     // Capacities in bytes of the lanes that are there from the beginning. Empty: the highway's default_layout.
@@ -32,12 +32,12 @@ struct highway_options {
     // a pattern of sizes goes on. 0: default_lane_capacity.
     std::function<std::uint64_t(std::size_t index)> next_capacity = {};
 
-    // How often an allocation looks at all lanes in vain before it adds one. At least 1. More laps wait for lanes to be
-    // reset; fewer grow sooner.
+    // How often an allocation searches all lanes in vain before it adds one. At least 1. With more laps it rather waits
+    // for a lane to be reset; with fewer the highway grows sooner.
     unsigned laps_before_new_lane = 2;
 
-    // How often an allocation may lose the race for a lane before it tries the next one. At least 1. Many keep what is
-    // allocated together on one lane; few spread threads over the lanes.
+    // How many compare-and-swaps an allocation may lose on one lane before it tries the next. At least 1. A high value
+    // keeps what is allocated together on one lane; a low one spreads threads over the lanes.
     unsigned lane_tries = 4;
 
     // How many threads may be making a lane at once, and how long others wait for their turn before they fail with
@@ -49,8 +49,8 @@ struct highway_options {
     std::uint32_t max_lanes = highway_limits::max_lanes;
     std::uint64_t max_bytes = highway_limits::max_bytes;
 
-    // Asked when a limit stands in the way: an alert, and a choice. True: allocate() gives an empty fragment
-    // instead of throwing. try_allocate() says max_lanes_reached or max_bytes_reached in any case.
+    // Called when a limit prevents an allocation. If it returns true, allocate() gives an empty fragment instead of
+    // throwing. try_allocate() says max_lanes_reached or max_bytes_reached in any case.
     std::function<bool()> on_max_lanes = {}, on_max_bytes = {};
 
     // Disposes the highway when the process exits and it is still there (a static one, or one that was leaked), so that
@@ -58,11 +58,11 @@ struct highway_options {
     bool cleanup_at_exit = true;
 };
 
-// How hard one allocation tries.
+// How long one allocation tries.
 struct effort {
-    // Races that may be lost for each lane; 0: highway_options::lane_tries. 1 goes to the next lane at once.
+    // Compare-and-swaps that may be lost on each lane; 0: highway_options::lane_tries. 1: on to the next lane at once.
     unsigned tries = 0;
-    // How long to wait for room once the highway may not grow: for a lane that others reset. 0: not at all.
+    // How long to wait, once the highway may not grow, for other threads to reset a lane. 0: not at all.
     std::chrono::nanoseconds wait{0};
 };
 

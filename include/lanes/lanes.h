@@ -14,27 +14,31 @@ extern "C" {
 
 #define LANES_API __attribute__((visibility("default")))
 
-/* The version as text, "0.1.0". Never fails; any thread; constant. */
+/* The version as text, "0.1.0". Never fails; any thread; constant time. */
 LANES_API const char* lanes_version(void);
 
-/* A block of at least `bytes` bytes, aligned to 16; null and errno ENOMEM when there is none.
+/* A block of at least `bytes` bytes, which may be zero, aligned to 16; null and errno ENOMEM without memory.
  * Any thread. Cost: a warm call of up to 1 KiB is about twenty instructions. */
 LANES_API void* lanes_malloc(size_t bytes);
 
-/* The same, cleared, for `count` elements of `bytes` bytes; null and ENOMEM also when the product overflows. */
+/* The same, zeroed, for `count` elements of `bytes` bytes; null and ENOMEM also when the product overflows.
+ * Any thread. Cost: that of lanes_malloc, and of clearing memory that is not fresh from the system. */
 LANES_API void* lanes_calloc(size_t count, size_t bytes);
 
-/* Grows or shrinks a block, moving it if it must; null and ENOMEM leave the old block as it was. `block` may be
- * null. */
+/* Makes a block `bytes` bytes long and gives its new address; null and ENOMEM leave the old block as it was. A null
+ * `block` makes this lanes_malloc. Any thread. Cost: small if it stays in place; else a copy, or mremap for large
+ * blocks. */
 LANES_API void* lanes_realloc(void* block, size_t bytes);
 
-/* A block aligned to `alignment`, a power of two; null and EINVAL when it is none, null and ENOMEM without memory. */
+/* A block of `bytes` bytes at a multiple of `alignment`, a power of two; null and EINVAL when that is none, null and
+ * ENOMEM without memory. Any thread. Cost: about that of lanes_malloc. */
 LANES_API void* lanes_aligned_alloc(size_t alignment, size_t bytes);
 
-/* Gives a block of any of the above back, from any thread; null is allowed. errno stays as it was. */
+/* Frees a block of any of the above; null is allowed. Any thread. errno stays as it was. A pointer that is no live
+ * block is reported and ends the process (LANES_ON_ERROR). Cost: about thirty instructions up to 1 KiB. */
 LANES_API void lanes_free(void* block);
 
-/* How many bytes of the block may be used, at least what was asked for; 0 for null. */
+/* How many bytes of the block may be used, at least as many as requested; 0 for null. Any thread; constant time. */
 LANES_API size_t lanes_usable_size(const void* block);
 
 /* What the process holds, in bytes. Taken by walking the slice table: microseconds per megabyte of heap, any thread. */

@@ -6,9 +6,9 @@
 //
 //     std::vector<int, lanes::allocator<int>> numbers{lanes::allocator<int>(highway)};   // no virtual call
 //
-// owned_resource: one thread allocates, any may free. highway_resource: any thread does both, over any storage. A frame
-// (frame.hpp) is a resource whose memory goes all at once. Requests of zero bytes get a byte. What cannot be had is
-// lanes::bad_alloc, which is a std::bad_alloc.
+// owned_resource: one thread allocates, any thread frees. highway_resource: any thread does both, over any storage. A
+// frame (frame.hpp) is a resource whose memory is given back all at once. A request of zero bytes gets one byte. A
+// failed allocation throws lanes::bad_alloc, which is a std::bad_alloc.
 #pragma once
 
 #include <cstddef>
@@ -23,15 +23,17 @@
 
 namespace lanes {
 
-// Blocks of a highway that threads share. Each costs 16 bytes (or its alignment, if that is more) in front, where the
-// lane is noted. Any thread; may outlive neither the highway nor, for its users' sake, its blocks.
+// Blocks of a highway that threads share. Each has a header of 16 bytes (or of its alignment, if that is more) that
+// names its lane. Any thread. The highway must outlive the resource, and the resource the containers that use it. Cost:
+// that of highway::allocate and fragment::release, 20 to 30 ns a pair.
 class LANES_API highway_resource final : public std::pmr::memory_resource {
   public:
     explicit highway_resource(highway& h) noexcept : highway_(h) {}
 
-    // As highway::try_allocate, as a block; `bytes` may be zero.
+    // A block of at least `bytes` bytes, which may be zero, whose first byte is at a multiple of `alignment`. Errors,
+    // threads and cost as highway::try_allocate.
     result<void*> try_allocate_block(std::uint64_t bytes, std::uint64_t alignment = 16) noexcept;
-    // Any thread, also after the highway is gone.
+    // Gives a block of any highway_resource back. Never fails; any thread, also after the highway is gone.
     static void free_block(void* block) noexcept;
 
   private:
@@ -42,7 +44,8 @@ class LANES_API highway_resource final : public std::pmr::memory_resource {
     highway& highway_;
 };
 
-// Blocks of a thread-owned highway. Allocation is its owner's alone.
+// Blocks of a thread-owned highway, which must outlive the resource. Only the owner allocates; any thread frees. Cost:
+// that of owned_highway::allocate_block and free_block, and a virtual call each.
 class LANES_API owned_resource final : public std::pmr::memory_resource {
   public:
     explicit owned_resource(owned_highway& h) noexcept : highway_(h) {}
@@ -71,8 +74,9 @@ inline void block_back(highway&, void* block, std::uint64_t) noexcept { highway_
 
 }  // namespace detail
 
-// An allocator of the standard's kind over a highway, which must outlive the containers. Copies, also for other types,
-// are equal if they are over the same highway. Containers that are moved or swapped take it with them.
+// A standard allocator over a highway, which must outlive the containers. Copies, also for other types, are equal if
+// they use the same highway. Moved and swapped containers take their allocator along. Threads and cost as the highway's
+// blocks.
 template <class T, class Highway = owned_highway>
 class allocator {
   public:
@@ -85,7 +89,7 @@ class allocator {
     template <class U>
     allocator(const allocator<U, Highway>& other) noexcept : highway_(other.home()) {}
 
-    // Throws lanes::bad_alloc.
+    // Room for `count` objects of T. Throws lanes::bad_alloc.
     T* allocate(std::size_t count) {
         if (count > std::numeric_limits<std::ptrdiff_t>::max() / sizeof(T)) throw_bad_alloc(errc::size_out_of_range);
         std::uint64_t bytes = count != 0 ? count * sizeof(T) : 1;

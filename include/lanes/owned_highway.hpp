@@ -1,17 +1,17 @@
-// A highway that one thread owns: blocks and fragments without atomics, freed one by one, in lanes that find themselves
-// by the address of a block.
+// A highway that one thread owns: blocks and fragments without atomics, freed one by one, in lanes that are found by
+// the address of a block.
 //
 //     lanes::owned_highway highway;
 //     void* block = highway.allocate_block(200);         // a dozen instructions
 //     highway.free_block(block, 200);                    // a count; nothing in the block is touched
 //
 // Every lane is a span: a power-of-two stretch of memory at a multiple of its own size, with the lane's state near its
-// beginning. A block's lane is found by clearing the low bits of its address, so a block has no header and freeing one
-// in random order misses the cache once a lane, not once a block. A lane whose last block goes is empty and serves
-// again; beyond keep_bytes, what empty lanes hold goes back to the system.
+// beginning. A block's lane is found by clearing the low bits of its address, so a block has no header, and freeing in
+// random order misses the cache once a lane, not once a block. A lane whose last block is freed is empty and used
+// again; the memory of empty lanes beyond keep_bytes goes back to the system.
 //
-// The owner allocates; any thread may free (one atomic operation then). lanes::scratch and lanes::frame give memory on
-// the same highway that is never freed one by one.
+// The owner allocates; any thread may free (with one atomic operation). lanes::scratch and lanes::frame allocate memory
+// on the same highway that is given back at the end of a scope.
 #pragma once
 
 #include <atomic>
@@ -33,19 +33,20 @@ class scratch;
 class frame;
 
 struct owned_highway_options {
-    // The size of a lane's span in bytes: a power of two from 64 KiB to 1 GiB. A lane is reset when all in it is freed,
-    // so small lanes come back sooner, and large ones cost less. What is larger than a quarter of it gets a lane of its
-    // own.
+    // The size of a lane's span in bytes: a power of two from 64 KiB to 1 GiB. A lane is reset when everything in it is
+    // freed, so small lanes are reused sooner, and large ones cost less. A request of more than a quarter of it gets a
+    // lane of its own.
     std::uint64_t lane_bytes = std::uint64_t{256} << 10;
-    // The most bytes of lanes at once. At least lane_bytes.
+    // The maximum of all lanes together, in bytes. At least lane_bytes.
     std::uint64_t max_bytes = std::uint64_t{1} << 46;
-    // Bytes of empty lanes whose memory is kept for the next allocation; what is beyond goes back as lanes become
-    // empty.
+    // Bytes of empty lanes whose memory is kept for later allocations; lanes that become empty beyond that go back to
+    // the system.
     std::uint64_t keep_bytes = std::uint64_t{32} << 20;
-    // Lanes are mapped several at a time, from one up to this many bytes as the highway grows. Rounded to lanes.
+    // Lanes are mapped several at a time, up to this many bytes as the highway grows. Rounded down to whole lanes, at
+    // least one.
     std::uint64_t most_mapped_at_once = std::uint64_t{4} << 20;
     // Asks for huge pages behind mappings of 2 MiB and more: one page fault instead of 512, for highways whose lanes
-    // fill up.
+    // are filled.
     bool huge_pages = false;
 };
 
@@ -56,12 +57,13 @@ struct mapped_spans;
 // A lane of such a highway; lies in its own span.
 class LANES_API span_lane final : public owned_core {
   public:
-    // Its first byte is `front_bytes` behind the beginning of its span. Of no capacity: a lane that is never anywhere.
+    // Its first byte is `front_bytes` behind the beginning of its span. Without capacity: a placeholder that lies in no
+    // span.
     span_lane(owned_highway_core& home, mapped_spans* mapping, std::byte* data, std::uint64_t capacity) noexcept
         : owned_core(data, capacity, storage_type::mapping), home_(&home), mapping_(mapping) {}
 
-    // Where the state of the lane lies that holds `block`. Lanes lie at multiples of their size, so states at one place
-    // in each would share a few sets of the caches; a place among several depends on the address.
+    // The address of the state of the lane that holds `block`. Lanes lie at multiples of their size, so states at the
+    // same offset in each would share a few sets of the caches; the offset is one of several, by the lane's number.
     static span_lane* of(const void* block, unsigned span_shift) noexcept {
         std::uintptr_t number = reinterpret_cast<std::uintptr_t>(block) >> span_shift;
         return reinterpret_cast<span_lane*>((number << span_shift) + number % places * place_bytes);
@@ -69,7 +71,7 @@ class LANES_API span_lane final : public owned_core {
     static constexpr std::uint64_t places = 16, place_bytes = 256;
     static constexpr std::uint64_t front_bytes = places * place_bytes;  // before a lane's first block
 
-    // Bytes of address space, the front and all.
+    // Bytes of address space, including the front.
     std::uint64_t span_bytes() const noexcept { return front_bytes + capacity(); }
 
     // For its highway.
@@ -88,8 +90,8 @@ static_assert(sizeof(span_lane) <= span_lane::place_bytes);
 
 }  // namespace detail
 
-// Move-only; an empty or moved-from one fails with not_initialised. All calls are the owner's alone, unless they say
-// otherwise: the thread that made it, until another adopts it.
+// Move-only; an empty or moved-from one fails with not_initialised. Only the owner may call, unless a call says
+// otherwise. The owner is the thread that made it, until another adopts it.
 class LANES_API owned_highway {
   public:
     // Errors: bad_option, out_of_memory (of its own state; lanes are made when they are needed).
@@ -99,13 +101,13 @@ class LANES_API owned_highway {
 
     owned_highway(owned_highway&& other) noexcept : core_(std::exchange(other.core_, nullptr)) {}
     owned_highway& operator=(owned_highway&& other) noexcept;
-    // Gives everything back but what is still alive; that stays valid and may be freed later, as fragments by any
-    // thread, as blocks with free_orphan. No scope may be open.
+    // Gives back all memory but that of live blocks and fragments; those stay valid and may be freed later: fragments
+    // as ever, blocks with free_orphan. No scope may be open. By the owner, or by any thread when the owner has ended.
     ~owned_highway();
 
-    // At least `bytes` bytes at a multiple of `alignment`, alive until they are freed. Errors: size_out_of_range (zero,
-    // or more than max_bytes), bad_alignment (no power of two, or more than lane_bytes / 2), max_bytes_reached,
-    // out_of_memory, not_the_owner, not_initialised.
+    // At least `bytes` bytes whose first is at a multiple of `alignment`, until they are freed. A dozen instructions
+    // while the current lane has room. Errors: size_out_of_range (zero, or more than max_bytes), bad_alignment (no
+    // power of two, or more than lane_bytes / 2), max_bytes_reached, out_of_memory, not_the_owner, not_initialised.
     void* allocate_block(std::uint64_t bytes, std::uint64_t alignment = 16) {
         if (void* at = allocate_now(bytes, alignment)) [[likely]]
             return at;
@@ -117,8 +119,8 @@ class LANES_API owned_highway {
         return allocate_slowly(bytes, alignment);
     }
 
-    // Frees a block of this highway; `bytes` as allocated. Any thread; other threads than the owner: one atomic
-    // operation. The block allocated last gives its room back at once.
+    // Frees a block of this highway; `bytes` as allocated. Never fails. Any thread; by others than the owner with one
+    // atomic operation. The room of the block allocated last is reused at once.
     void free_block(void* block, std::uint64_t bytes) noexcept {
         detail::span_lane* lane = detail::span_lane::of(block, hot().span_shift);
         if (!lane->owned_by_caller()) {
@@ -129,7 +131,7 @@ class LANES_API owned_highway {
             lane->release_block_by_owner(static_cast<std::byte*>(block), bytes);
         }
     }
-    // The same for a block whose highway is gone; `lane_bytes` was that highway's option.
+    // The same for a block whose highway is gone; `lane_bytes` must be that highway's option.
     static void free_orphan(void* block, std::uint64_t bytes, std::uint64_t lane_bytes) noexcept {
         auto* lane = detail::span_lane::of(block, static_cast<unsigned>(std::countr_zero(lane_bytes)));
         if (lane->owned_by_caller()) {
@@ -139,7 +141,7 @@ class LANES_API owned_highway {
         }
     }
 
-    // The same as an owner of its range, which any thread may release. Errors as allocate_block.
+    // allocate_block as a fragment, which any thread may release. Errors and cost as allocate_block.
     fragment allocate(std::uint64_t bytes, std::uint64_t alignment = 16) {
         return fragment_over(allocate_block(bytes, alignment), bytes);
     }
@@ -149,21 +151,22 @@ class LANES_API owned_highway {
         return fragment_over(*block, bytes);
     }
 
-    // One moment's truth. O(lanes), but for the last.
+    // Snapshots. Never fail. O(lanes), the last two constant time.
     std::size_t lane_count() const noexcept;    // lanes that hold something or are in use
     std::uint64_t total_live() const noexcept;  // blocks and fragments
     std::uint64_t bytes_held() const noexcept;  // of lanes, and of those that were mapped with them
     const owned_highway_options& options() const noexcept;
 
-    // Looks for lanes that other threads have emptied, and gives the memory of all empty lanes back to the system.
-    // Gives the number of bytes. Error: not_the_owner, not_initialised.
+    // Finds lanes that other threads have emptied, and gives the memory of all empty lanes back to the system. Returns
+    // the number of bytes. O(lanes), and a system call for each empty lane. Errors: not_the_owner, not_initialised.
     std::uint64_t trim() { return try_trim().value(); }
     result<std::uint64_t> try_trim() noexcept;
 
-    // Makes the calling thread the owner; the former one must be done with the highway, and that must happen before.
+    // Makes the calling thread the owner. All calls of the former owner must happen before this one (a join, a queue).
+    // Never fails; O(lanes).
     void adopt() noexcept;
 
-    // What the highway holds, in one line. Throws std::bad_alloc.
+    // The highway's lanes, live objects and bytes as one line of text. Throws std::bad_alloc.
     std::string trace() const;
 
   private:

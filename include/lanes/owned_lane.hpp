@@ -4,9 +4,9 @@
 //     lanes::fragment f = lane.allocate(200);            // some ten instructions
 //     std::thread([f = std::move(f)] {}).join();         // any thread may release: one atomic operation
 //
-// The owner is the thread that made the lane, until another adopts it. Only the owner allocates, closes and resets;
-// fragments may go anywhere. The lane resets when its last fragment goes: at once if the owner releases it, otherwise
-// when the owner next finds the lane full or asks.
+// The owner is the thread that made the lane, until another adopts it. Only the owner allocates, closes and resets; any
+// thread may use and release fragments. The lane resets when its last fragment is released: at once if the owner does
+// it, otherwise when the owner next finds the lane full or calls reset_if_empty.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@
 
 namespace lanes {
 
-// A thread-owned lane over any storage. Move-only; all calls are the owner's alone, unless they say otherwise.
+// A thread-owned lane over any storage. Move-only. Only the owner may call, unless a call says otherwise.
 class LANES_API owned_lane {
   public:
     owned_lane() noexcept = default;  // empty
@@ -31,8 +31,8 @@ class LANES_API owned_lane {
     // Disposes. Fragments that are alive keep the storage. By the owner, or by any thread when the owner has ended.
     ~owned_lane();
 
-    // As lane::allocate; nobody competes. Errors: size_out_of_range, bad_alignment, lane_full, lane_closed,
-    // lane_disposed, not_the_owner, not_initialised.
+    // As lane::allocate, without atomics: some ten instructions. Errors: size_out_of_range, bad_alignment, lane_full,
+    // lane_closed, lane_disposed, not_the_owner, not_initialised.
     fragment allocate(std::uint64_t bytes, std::uint64_t alignment = 16) {
         if (std::byte* at = allocate_now(bytes, alignment)) [[likely]]
             return fragment_at(at, bytes);
@@ -44,7 +44,7 @@ class LANES_API owned_lane {
         return try_again(bytes, alignment);
     }
 
-    // Any thread, one moment's truth; as those of lane.
+    // As those of lane: snapshots, any thread, never fail.
     std::uint64_t capacity() const noexcept { return core_ != nullptr ? core_->capacity() : 0; }
     std::uint64_t offset() const noexcept { return core_ != nullptr ? core_->offset() : 0; }
     std::uint64_t free_space() const noexcept;
@@ -54,8 +54,8 @@ class LANES_API owned_lane {
     bool disposed() const noexcept { return core_ != nullptr && core_->disposed(); }
     storage_type type() const noexcept { return core_ != nullptr ? core_->type() : storage_type::slot; }
 
-    // Resets the lane now if other threads have released all that was alive; says whether it is empty.
-    // Errors: not_the_owner, lane_disposed, not_initialised.
+    // Resets the lane now if other threads have released all live fragments; returns whether the lane is empty.
+    // Constant time. Errors: not_the_owner, lane_disposed, not_initialised.
     bool reset_if_empty() { return try_reset_if_empty().value(); }
     result<bool> try_reset_if_empty() noexcept;
 
@@ -69,14 +69,14 @@ class LANES_API owned_lane {
     void dispose() { try_dispose().value(); }
     result<void> try_dispose() noexcept;
 
-    // Makes the calling thread the owner. The former owner must be done with the lane, and that must happen before (a
-    // join, a queue). Errors: lane_disposed, not_initialised.
+    // Makes the calling thread the owner. All calls of the former owner must happen before this one (a join, a queue).
+    // Constant time. Errors: lane_disposed, not_initialised.
     void adopt() { try_adopt().value(); }
     result<void> try_adopt() noexcept;
 
-    // All bytes of the lane; empty for an empty or disposed one.
+    // All bytes of the lane, handed out or not; empty for an empty or disposed one. Any thread.
     std::span<std::byte> bytes() const noexcept;
-    // What the lane is and does, in one line. Any thread. Throws std::bad_alloc.
+    // The lane's kind, capacity and state as one line of text. Any thread. Throws std::bad_alloc.
     std::string trace() const;
 
   protected:
@@ -101,8 +101,8 @@ LANES_API result<owned_core*> make_owned_core(std::unique_ptr<storage_holder>, s
                                               storage_type) noexcept;
 }
 
-// A thread-owned lane over storage of one kind; not over storage that others see, because they would need the atomics.
-// Errors of making one: those of the storage, size_out_of_range.
+// A thread-owned lane over storage of one kind; not one that keeps state between processes, which needs atomics. Errors
+// of making one: those of the storage, size_out_of_range.
 template <storage S>
 requires(!S::keeps_state) class basic_owned_lane : public owned_lane {
   public:

@@ -26,7 +26,8 @@
 //     p          -                               -             -        -             yes
 //
 // An array starts in straight. `clutch` shifts once every call that the old gear allowed has ended; a call that comes
-// while it waits is refused. So what is done in p is done alone, and an append never meets a remove_last.
+// while it waits is refused. So calls in gear p exclude all others, and append and remove_last never run at the same
+// time.
 //
 // Invariants:
 //  - A cell's address never changes until the array is destroyed, not even when it is resized away and comes back.
@@ -36,16 +37,14 @@
 //
 // Memory orders: what a thread did before it put an item in (set, append, ...; release) is seen by the thread that
 // finds the item (get, take, for_each, ...; acquire). size() acquires what append releases: an index below it has a
-// cell, which is still empty for the instant between append's two steps.
+// cell, which may still be empty between append's two steps.
 //
-// Cost: get is one bit scan, two dependent loads and two predicted branches; it writes nothing and waits for nobody.
-// set, take and compare_exchange are three read-modify-writes, two of them on a cache line shared with an eighth of the
+// Cost: get is one bit scan, two dependent loads and two predicted branches; it writes nothing and never waits. set,
+// take and compare_exchange are three read-modify-writes, two of them on a cache line shared with an eighth of the
 // threads; append is four. All are lock-free; an append that finds no room waits for the lock under which the array
 // grows. Measured without contention: get 2 ns, set and compare_exchange 9 ns, append 20 ns with its page faults.
 //
-// The idea is the first seed library's Tesseract, which holds its highways' lanes. Here reading is never refused
-// (nothing is unmapped under a reader), a shift lets nothing of two gears overlap, a failed growth jams nothing, items
-// need no box, and format and move_size want p, where nobody else writes.
+// Reading is never refused, because nothing is unmapped while the array exists.
 #pragma once
 
 #include <array>
@@ -84,7 +83,7 @@ enum class gear : std::uint8_t {
     n,         // neutral: the length is fixed; items come and go in their cells
     straight,  // forward: the array grows by append
     reverse,   // backward: items are taken, and the array gets shorter by remove_last
-    p,         // parked: items are read; whoever shifted here may resize, move the size and format
+    p,         // parked: items are only read; resize, move_size and format are allowed
 };
 
 // Cells that any stable_array can have at most: 2^38 - 64.
@@ -93,16 +92,16 @@ inline constexpr std::uint64_t stable_array_max_size = detail::segment_table<voi
 struct stable_array_options {
     // Cells to have from the start; rounded up to whole segments.
     std::uint64_t capacity = 0;
-    // Items at most: 1 to stable_array_max_size. Going further is errc::array_full.
+    // Maximum number of items: 1 to stable_array_max_size. Calls that would exceed it fail with errc::array_full.
     std::uint64_t max_size = stable_array_max_size;
     gear first_gear = gear::straight;
     // How many cells to have when an append finds no room, given how many there are. Rounded up to whole segments, at
     // least one more and at most max_size. Without it the array grows by one segment, which about doubles it. Runs in
-    // the appending thread with the growth lock held: it may look at this array and must not change or shift it. If it
-    // throws, the append fails with errc::callback_failed and the array is as it was.
+    // the appending thread with the growth lock held: it may read this array and must not change or shift it. If it
+    // throws, the append fails with errc::callback_failed and the array has not changed.
     std::function<std::uint64_t(std::uint64_t capacity)> growth;
-    // Told of each shift, in the thread that shifts, after it and before the action. If it throws, the array goes back
-    // to the old gear and the shift fails with errc::callback_failed.
+    // Called on each shift, in the shifting thread, after the shift and before the action. If it throws, the array goes
+    // back to the old gear and the shift fails with errc::callback_failed.
     std::function<void(gear from, gear to)> on_shift;
 };
 
@@ -122,7 +121,7 @@ namespace detail {
 }  // namespace detail
 
 // Every call may be made by any thread at any time, construction and destruction excepted. A call `x` throws
-// lanes::error; `try_x` returns the same errc and throws nothing. Any call but those that only look can fail with
+// lanes::error; `try_x` returns the same errc and throws nothing. Every call but those that only read can fail with
 // wrong_gear.
 template <stable_item T>
 class stable_array {
@@ -130,13 +129,13 @@ class stable_array {
     using value_type = T;
     using index_type = std::uint64_t;
 
-    // An item that remove_last took, and where it was.
+    // The item that remove_last took, and its index.
     struct removed {
         index_type index;
-        T value;  // empty if somebody took the item before
+        T value;  // T{} if another thread had taken the item
     };
 
-    // What operator[] gives: reads as get, is assigned as set. A copy of it names the same cell.
+    // The result of operator[]: reading it is get, assigning to it is set. A copy of it refers to the same cell.
     class reference {
       public:
         operator T() const { return array_->get(index_); }
@@ -171,7 +170,7 @@ class stable_array {
         return made;
     }
 
-    // Frees the cells; what the items point to is the user's. No call may be under way.
+    // Frees the cells, and nothing that items point to. No call may be under way.
     ~stable_array() = default;
     stable_array(const stable_array&) = delete;
     stable_array& operator=(const stable_array&) = delete;
@@ -192,7 +191,7 @@ class stable_array {
             return errc::out_of_bounds;
         return load(cell);
     }
-    // The same where a cell that does not exist is as good as an empty one.
+    // The same, and T{} for an index without a cell. Never fails.
     T peek(index_type index) const noexcept {
         const T* cell = cells_.find(index);
         return cell == nullptr ? T{} : load(cell);
@@ -200,8 +199,8 @@ class stable_array {
     reference operator[](index_type index) noexcept { return reference(this, index); }
     T operator[](index_type index) const { return get(index); }
 
-    // The cell itself, null at and after capacity(). Its address is good until the array is destroyed. Other threads
-    // may write at any time, so read it through std::atomic_ref; writing to it goes round the gears and the count.
+    // The cell itself, null at and after capacity(). Its address is valid until the array is destroyed. Other threads
+    // may write at any time, so read it through std::atomic_ref; a write to it bypasses the gears and the count.
     T* cell(index_type index) noexcept { return cells_.find(index); }
 
     // Calls f(index, item) for each cell below size() that is not empty when it is reached, in order; stops when f
@@ -241,13 +240,13 @@ class stable_array {
     // Writing to a cell. Gears n and straight; what only takes, also reverse. Lock-free. Error: out_of_bounds (index >=
     // size()).
 
-    // Puts `value` in the cell, whatever was there. `exchange` gives what was there.
+    // Puts `value` in the cell, empty or not. `exchange` gives the value before.
     void set(index_type index, T value) { must(try_set(index, value), "set"); }
     result<void> try_set(index_type index, T value) noexcept { return try_exchange(index, value).why(); }
     T exchange(index_type index, T value) { return must(try_exchange(index, value), "exchange"); }
     result<T> try_exchange(index_type index, T value) noexcept { return swap(putting, index, value); }
 
-    // Empties the cell and gives what was there; of several takers one gets the item and the others T{}.
+    // Empties the cell and gives its item; of several concurrent takers one gets the item and the others T{}.
     T take(index_type index) { return must(try_take(index), "take"); }
     result<T> try_take(index_type index) noexcept { return swap(taking, index, T{}); }
 
@@ -282,8 +281,8 @@ class stable_array {
 
     // Puts `value` after the last item and gives its index. Gear straight. Appends by one thread have ascending
     // indices, and no two the same. Lock-free while there is room. Errors: array_full, out_of_memory, callback_failed
-    // (growth). An index that was never given out is nobody's: if a thread guesses it and fills the cell first, that
-    // item stays and the append takes the next.
+    // (growth). If another thread sets the new cell before append fills it (a guessed index), that item stays and the
+    // append takes the next index.
     index_type append(T value) {
         std::exception_ptr thrown;
         return must(append_growing(value, thrown), "append", thrown);
@@ -315,17 +314,18 @@ class stable_array {
         return removed{end - 1, put(under_way, cells_.find(end - 1), T{})};
     }
 
-    // Makes capacity() at least `cells`. Any gear, also during a shift; waits for others that grow. Errors: array_full
-    // (cells > max_size()), out_of_memory (nothing was added). System calls, but touches no memory from 64 KiB up.
+    // Makes capacity() at least `cells`. Any gear, also during a shift; waits while other threads grow the array.
+    // Errors: array_full (cells > max_size()), out_of_memory (nothing was added). System calls, but touches no memory
+    // from 64 KiB up.
     void reserve(std::uint64_t cells) { must(try_reserve(cells), "reserve"); }
     result<void> try_reserve(std::uint64_t cells) noexcept {
         auto lock = cells_.lock();
         return failure{make_room(cells)};
     }
 
-    // Makes capacity() the least that holds `cells`: adds segments, or drops the items at and after `cells` (size() is
-    // then `cells`), and gives back the memory of segments that are not needed. Their addresses stay, and read as empty
-    // through cell(). Gear p. Errors: array_full, out_of_memory. Linear in what is dropped.
+    // Makes capacity() the smallest that holds `cells`: adds segments, or drops the items at and after `cells` (size()
+    // is then `cells`) and gives the memory of unneeded segments back. Their addresses stay mapped, and read as empty
+    // through pointers from cell(). Gear p. Errors: array_full, out_of_memory. Linear in what is dropped.
     void resize(std::uint64_t cells) { must(try_resize(cells), "resize"); }
     result<void> try_resize(std::uint64_t cells) noexcept {
         operation under_way(gears_, parked);
@@ -337,7 +337,7 @@ class stable_array {
         return {};
     }
 
-    // Makes size() that number: new cells are empty, and can be set; items at and after it are dropped. Adds segments
+    // Makes size() equal to `to`: new cells are empty and can be set; items at and after it are dropped. Adds segments
     // as needed. Gear p. Errors: array_full, out_of_memory. Linear in what is dropped.
     void move_size(index_type to) { must(try_move_size(to), "move_size"); }
     result<void> try_move_size(index_type to) noexcept {
@@ -360,10 +360,10 @@ class stable_array {
         return {};
     }
 
-    // Shifting. One at a time; the others wait. Each gives the gear before. `timeout` limits the waiting, for other
-    // shifts and for calls under way; zero or less looks once. Errors: gear_timeout, bad_option (no such gear),
-    // callback_failed (on_shift or the action), wrong_gear (called from an action): in all of them the gear is the one
-    // before.
+    // Shifting. One shift at a time; others wait. Each gives the gear before. `timeout` limits the waiting for other
+    // shifts and for calls under way; with zero or less it does not wait. Errors: gear_timeout, bad_option (no such
+    // gear), callback_failed (on_shift or the action), wrong_gear (called from an action): after each of them the gear
+    // has not changed.
 
     // Shifts once all calls that the old gear allowed have ended. Must not be called from `growth`.
     gear clutch(gear to, std::chrono::nanoseconds timeout = for_ever) {
@@ -384,7 +384,7 @@ class stable_array {
         return drive_as(to, false, timeout, action);
     }
 
-    // The same, and goes back to the gear before.
+    // The same, and shifts back afterwards.
     template <std::invocable F>
     gear drive_and_return(gear to, F&& action, std::chrono::nanoseconds timeout = for_ever) {
         return drive_as("drive_and_return", to, true, timeout, action);
@@ -424,7 +424,7 @@ class stable_array {
     }
     static bool is_empty(T value) noexcept { return same(value, T{}); }
 
-    // A look at a cell pairs with put and replace.
+    // Acquire pairs with the release of put and replace.
     static T load(const T* cell) noexcept {
         return std::atomic_ref<T>(*const_cast<T*>(cell)).load(std::memory_order_acquire);
     }
@@ -432,7 +432,7 @@ class stable_array {
     static void tally(operation& under_way, T before, T after) noexcept {
         under_way.add_items(static_cast<int>(is_empty(before)) - static_cast<int>(is_empty(after)));
     }
-    // Release pairs with whoever finds the value; acquire with whoever put in what was there.
+    // Release pairs with load() of the new value; acquire with the put of the old one.
     static T put(operation& under_way, T* cell, T value) noexcept {
         T before = std::atomic_ref<T>(*cell).exchange(value, std::memory_order_acq_rel);
         tally(under_way, before, value);
@@ -464,8 +464,9 @@ class stable_array {
                 if (errc e = grow_by_policy(index + 1, thrown); e != errc{}) return e;
                 continue;
             }
-            // Release pairs with size(): whoever sees the new size also sees the segment that this thread has found.
-            // Claiming before filling: the reverse would let a slow thread fill a cell that has been taken since.
+            // Release pairs with size(): a thread that sees the new size also sees the segment that this thread has
+            // found. Claiming before filling: the reverse would let a slow thread fill a cell that has been taken
+            // since.
             if (!size_.compare_exchange_weak(index, index + 1, std::memory_order_acq_rel, std::memory_order_relaxed))
                 continue;
             T nothing{};

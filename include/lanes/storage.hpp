@@ -1,8 +1,9 @@
 // Where the bytes of a lane lie: the process heap, an anonymous mapping, a file, or memory that processes share.
 //
-// A storage is a move-only owner of one contiguous range of bytes that never moves. It knows nothing of lanes; a lane
-// takes one over and gives it up when it is disposed and its last fragment has gone. A storage that was moved from has
-// no bytes; it can be assigned to and destroyed.
+// A storage is a move-only owner of one contiguous range of bytes that never moves. It is independent of lanes: a lane
+// takes a storage over, and destroys it when the lane is disposed and its last fragment has gone. A storage that was
+// moved from has no bytes; it can be assigned to and destroyed. data() and size() never fail and take constant time;
+// size() is in bytes.
 #pragma once
 
 #include <atomic>
@@ -51,8 +52,8 @@ class LANES_API heap_storage {
     static constexpr storage_type type = storage_type::process_heap;
     static constexpr bool keeps_state = false;
 
-    // `bytes` (1 or more) bytes of any contents. Errors: size_out_of_range (zero, or about 2^63 and more: a negative
-    // number when cast), bad_alignment, out_of_memory. Any thread.
+    // `bytes` (1 or more) bytes of any contents. Errors: size_out_of_range (zero, or about 2^63 and more, such as a
+    // negative number cast to a size), bad_alignment, out_of_memory. Any thread.
     static result<heap_storage> try_create(std::uint64_t bytes, const options&) noexcept;
 
     heap_storage(heap_storage&& other) noexcept
@@ -73,10 +74,10 @@ class LANES_API heap_storage {
     std::align_val_t alignment_;
 };
 
-// What the system said to a wish that it may refuse without harm.
+// The system's answer to a request that it may refuse without harm.
 enum class grant : std::uint8_t { not_asked, granted, refused };
 
-// Anonymous memory straight from the system, zero, counted by the system only as it is touched.
+// An anonymous mapping: its bytes are zero, and each page takes memory only once it is touched.
 class LANES_API mapping_storage {
   public:
     struct options {
@@ -100,15 +101,15 @@ class LANES_API mapping_storage {
 
     std::byte* data() const noexcept { return data_; }
     std::uint64_t size() const noexcept { return size_; }
-    // Granted: the system may back the range with huge pages, at the first touch or later. Refused also where the range
-    // is shorter than one, or the machine's or the process's setting says never.
+    // Granted: the system may back the range with huge pages, at the first touch or later. Also refused if the range is
+    // shorter than a huge page, or huge pages are turned off for the machine or the process.
     grant huge_pages() const noexcept { return huge_pages_; }
-    // Granted: pages come from that node as long as it has any. Refused also where there is no such node.
+    // Granted: pages come from that node as long as it has free ones. Also refused if there is no such node.
     grant numa() const noexcept { return numa_; }
 
     // Gives the memory behind [from, from + bytes) back to the system, as far as it is whole pages; it reads as zero
-    // afterwards. What lies past the end of the storage is left out. Returns the bytes given back. The range must not
-    // be in use. A system call.
+    // afterwards. The part past the end of the storage is ignored. Returns the bytes given back. The range must not be
+    // in use. Never fails; any thread; a system call.
     std::uint64_t purge(std::uint64_t from, std::uint64_t bytes) const noexcept;
 
   private:
@@ -120,21 +121,22 @@ class LANES_API mapping_storage {
 
 // A file, mapped shared: what is written is in the file, also when the process is killed (after a power cut only what
 // sync() has confirmed). Its blocks are reserved when it is made, so that a full disk is an error here and not a signal
-// at a later write; where the file system cannot reserve blocks, reserved() says so. Whoever shortens the file while it
-// is mapped makes every touch past its new end a SIGBUS, as with any mapped file.
+// at a later write; where the file system cannot reserve blocks, reserved() says so. If the file is shortened while it
+// is mapped, every access past its new end is a SIGBUS, as with any mapped file.
 //
-// A file is one storage's at a time, in all processes: a lane that opened it a second time would take the other one's
-// fragments for leftovers. (Where the file system knows locks. The name may still be taken over with `replace`.)
+// Only one storage at a time may have a file open, in all processes: a second lane over it would treat the live
+// fragments of the first as leftovers. (This needs a file system with locks. Another file may still take the name with
+// `replace`.)
 //
-// A new file gets its name in the last step, when it has its size and its room: nobody sees half of one, and whatever
-// goes wrong or is killed before that leaves none. (Only where files without a name are unknown, it is `.lanes-NUMBER`
-// meanwhile.)
+// A new file gets its name in the last step, when it has its size and its blocks: no process sees an incomplete one,
+// and an error or a kill before that leaves no file. (On file systems without unnamed files it is called
+// `.lanes-NUMBER` meanwhile.)
 class LANES_API file_storage {
   public:
     enum class open_mode : std::uint8_t {
         create,   // must not exist
-        replace,  // a new file takes the name from an existing one, which one must be allowed to write to. Whoever
-                  // has the old one mapped keeps it as it was, and so does everybody when the call fails
+        replace,  // a new file takes the name of an existing one, which must be writable for the caller. Existing
+                  // mappings of the old file stay valid. When the call fails, the old file has not changed
         open,     // must exist; its contents and its size stay
         open_or_create,
     };
@@ -144,11 +146,10 @@ class LANES_API file_storage {
         open_mode mode = open_mode::create;
         bool keep = false;            // whether a new file stays when the storage goes. false: it never has a name, so
                                       // that a killed process leaves none, and costs a descriptor as long as it lives.
-                                      // A file that was there before is opened to stay, whatever this says: who does
-                                      // not want it any more says try_keep(false)
+                                      // An existing file that is opened stays in any case, until try_keep(false)
         unsigned permissions = 0600;  // of a new file, less the umask
-        bool exclusive = true;  // whether nobody else may have the file open, in any process. Lanes need that; false
-                                // is for who shares a file's plain bytes, with others who say false
+        bool exclusive = true;  // whether this is the only storage that has the file open, in any process. Lanes need
+                                // that; false shares plain bytes with other storages that are opened with false
         options for_lane(std::size_t index) const;
     };
     static constexpr storage_type type = storage_type::file;
@@ -158,7 +159,7 @@ class LANES_API file_storage {
     // `bytes` says; it is an error if it is empty (storage_truncated). Errors: size_out_of_range, bad_option (no file
     // name in the path; no such mode; more than 0777), file_not_found (also the directory of a new file), file_exists,
     // file_in_use (to be opened, and another storage has it open or a child of fork still has that one's memory),
-    // permission_denied (read-only path, somebody else's file), not_a_lane (a directory, a device), disk_full,
+    // permission_denied (read-only path, another user's file), not_a_lane (a directory, a device), disk_full,
     // out_of_memory (address space), system_failure. Any thread.
     static result<file_storage> try_create(std::uint64_t bytes, const options&) noexcept;
 
@@ -172,23 +173,22 @@ class LANES_API file_storage {
 
     std::byte* data() const noexcept { return data_; }
     std::uint64_t size() const noexcept { return size_; }
-    bool fresh() const noexcept { return fresh_; }          // its contents are new and zero
-    bool reserved() const noexcept { return reserved_; }    // its blocks are there
-    bool exclusive() const noexcept { return exclusive_; }  // nobody else has it open
+    bool fresh() const noexcept { return fresh_; }          // it was made by this call, and is zero
+    bool reserved() const noexcept { return reserved_; }    // its blocks are allocated on the disk
+    bool exclusive() const noexcept { return exclusive_; }  // no other storage has it open
     bool keeps() const noexcept { return keep_; }           // it has a name, and stays when the storage goes
     // Absolute and without symbolic links: the same file also when the process has changed its directory.
     const std::filesystem::path& path() const noexcept { return path_; }
 
-    // Waits until [from, from + bytes) is on the medium, and with it the file's name if it has one. Errors:
-    // out_of_bounds, disk_full, system_failure, and permission_denied for a directory that may not be read. Any thread.
+    // Waits until [from, from + bytes) is on the medium, and the file's name too if it has one. Errors: out_of_bounds,
+    // disk_full, system_failure, and permission_denied for a directory that may not be read. Any thread.
     result<void> try_sync(std::uint64_t from, std::uint64_t bytes) const noexcept;
     void sync(std::uint64_t from, std::uint64_t bytes) const { try_sync(from, bytes).value(); }
 
-    // Decides again whether the file stays when the storage goes. false takes its name away, now and for good; if
-    // another file has that name by now, that one stays. true gives its name to a file that has had none from the
-    // beginning. Errors: file_exists (the name is taken), file_not_found (the directory is gone), permission_denied,
-    // system_failure if the file lost its name earlier and cannot get it back. After an error all is as before. One
-    // thread at a time.
+    // Changes whether the file stays when the storage goes. false removes its name now; a file of another storage that
+    // has taken the name stays. true gives its name to a file that was made without one. Errors: file_exists (the name
+    // is taken), file_not_found (the directory is gone), permission_denied, system_failure if the file lost its name
+    // earlier and cannot get it back. After an error nothing has changed. One thread at a time; system calls.
     result<void> try_keep(bool keep) noexcept;
 
   private:
@@ -207,32 +207,31 @@ class LANES_API file_storage {
     mutable std::atomic<bool> name_is_synced_ = false;  // relaxed: at worst two threads wait for the same thing
 };
 
-// Memory without a name in the file system, which other processes map too: inherited by a child, or sent as a file
-// descriptor over a Unix socket.
+// Memory without a name in the file system that other processes can map: through a descriptor that a child inherits, or
+// that is sent over a Unix socket.
 class LANES_API memfd_storage {
   public:
     struct options {
-        std::string name = "lanes";  // shown in /proc/PID/fd, no more than that
+        std::string name = "lanes";  // shown in /proc/PID/fd; no other effect
         bool inherit = false;        // whether the descriptor stays open across exec
         options for_lane(std::size_t index) const;
     };
     static constexpr storage_type type = storage_type::memfd;
     static constexpr bool keeps_state = true;
 
-    // `bytes` (1 or more) bytes of zero, which the other side can neither shrink nor grow (it is sealed). Errors:
+    // `bytes` (1 or more) bytes of zero. The memory is sealed: no process can shrink or grow it. Errors:
     // size_out_of_range, bad_option (a name the system refuses), out_of_memory, system_failure. Any thread.
     static result<memfd_storage> try_create(std::uint64_t bytes, const options&) noexcept;
 
-    // What try_open wants to be sure of. Memory that can be shrunk by whoever else has a descriptor of it makes every
-    // touch past its new end a SIGBUS.
+    // Why the size is safe. If another process shrinks the memory, every access past its new end is a SIGBUS.
     enum class size_promise : std::uint8_t {
-        sealed,   // nobody can shrink it; a memfd that is not sealed yet is sealed by try_open
-        trusted,  // the caller knows that nobody will. For ordinary shared memory (shm_open, a file of a tmpfs), which
-                  // cannot be sealed, and a memfd that was closed to seals
+        sealed,   // no process can shrink it; a memfd that is not sealed yet is sealed by try_open
+        trusted,  // the caller guarantees that no process shrinks it. For ordinary shared memory (shm_open, a file on
+                  // a tmpfs), which cannot be sealed, and memfds that refuse seals
     };
-    // Maps what another process has made; takes the descriptor over, also when it fails. Errors: not_a_lane (no
-    // mappable memory), storage_truncated (empty, or not sealed where it has to be), permission_denied (the descriptor
-    // or a seal forbids to write), out_of_memory, system_failure. Any thread.
+    // Maps memory that another process has made, in its whole size; takes the descriptor over, also when it fails.
+    // Errors: not_a_lane (no mappable memory), storage_truncated (empty, or not sealed where it has to be),
+    // permission_denied (the descriptor or a seal forbids to write), out_of_memory, system_failure. Any thread.
     static result<memfd_storage> try_open(int descriptor, size_promise = size_promise::sealed) noexcept;
     static memfd_storage open(int descriptor, size_promise promise = size_promise::sealed) {
         return try_open(descriptor, promise).value();
@@ -245,8 +244,8 @@ class LANES_API memfd_storage {
     std::byte* data() const noexcept { return data_; }
     std::uint64_t size() const noexcept { return size_; }
     bool fresh() const noexcept { return fresh_; }
-    bool sealed() const noexcept { return sealed_; }         // nobody can shrink it
-    int descriptor() const noexcept { return descriptor_; }  // stays ours; dup it to keep it
+    bool sealed() const noexcept { return sealed_; }         // no process can shrink it
+    int descriptor() const noexcept { return descriptor_; }  // owned by the storage; dup it to keep it
 
   private:
     memfd_storage() = default;

@@ -13,7 +13,7 @@
 //
 // The C++ streams know two ways to fail, an end and a bad stream, and these buffers map the errors of lanes to them:
 //  - writing that fails gives a short count, so that an ostream gets its badbit; what was written before is there;
-//  - reading at the end is eof, as ever; reading that may not be done (the fragment was released, its lane closed,
+//  - reading at the end is eof, as ever; reading that is not allowed (the fragment was released, its lane closed,
 //    disposed or reset by force) throws lanes::error out of the buffer, so that an istream gets its badbit and not an
 //    eof, and throws it on if its exceptions() have badbit;
 //  - last_error() says which errc it was.
@@ -43,12 +43,12 @@
 
 namespace lanes {
 
-// As a number of bytes: all there are.
+// As a number of bytes: up to the end.
 inline constexpr std::uint64_t to_the_end = ~std::uint64_t{0};
 
-// What both buffers are: bytes in pieces, with a read and a write position of their own, as a std::stringbuf has them
-// (seekg moves the one, seekp the other; seeking both from "cur" fails). Seeking goes anywhere from 0 to length(),
-// which is where the end is. Positions and lengths are bytes. Characters can be put back as far as the beginning.
+// The base of both buffers: bytes in pieces, with separate read and write positions, as in a std::stringbuf (seekg
+// moves one, seekp the other; seeking both from "cur" fails). Seeking goes anywhere from 0 to length(). Positions and
+// lengths are bytes. Characters can be put back as far as the beginning.
 class LANES_API checked_streambuf : public std::streambuf {
   public:
     ~checked_streambuf() override;
@@ -57,15 +57,15 @@ class LANES_API checked_streambuf : public std::streambuf {
     std::uint64_t read_position() const noexcept { return read_position_; }
     std::uint64_t write_position() const noexcept { return write_position_; }
 
-    // Why the last call that failed did, and errno if the system refused; errc{} and 0 if none did since clear_error().
-    // That nothing is left to read is no failure, nor is a seek to nowhere, and const calls leave no trace. A failure
-    // does not stop what comes after it: a write may succeed later.
+    // The error of the last call that failed, and its errno if the system refused; errc{} and 0 if none has failed
+    // since clear_error(). Reading at the end and seeking out of range are no failures, and const calls are not
+    // recorded. A failure does not prevent later calls: a write may succeed afterwards.
     errc last_error() const noexcept { return last_failure_.code; }
     int last_system_error() const noexcept { return last_failure_.system_error; }
     void clear_error() noexcept { last_failure_ = {}; }
 
-    // The stream's bytes without an istream or ostream around them, at the same positions. Cost: memcpy, and a check
-    // for each tile.
+    // Direct reads and writes without an istream or ostream, at the same positions. Cost: memcpy, and a check for each
+    // tile.
     //
     // read: copies out up to `to.size()` bytes and gives their number; 0 at the end. An error moves no position.
     // Errors: those of fragment::check().
@@ -125,16 +125,17 @@ class LANES_API checked_streambuf : public std::streambuf {
     failure last_failure_{};
 };
 
-// A stream buffer over a fragment: always as long as the fragment; reading and writing begin at 0. Writing past the end
-// fails with out_of_bounds.
+// A stream buffer over a fragment, always as long as the fragment; reading and writing begin at 0. Writing past the end
+// fails with out_of_bounds. One thread at a time.
 class LANES_API fragment_buf final : public checked_streambuf {
   public:
-    // Over a fragment that it owns from now on, and releases when it is destroyed.
+    // Takes the fragment over, and releases it when the buffer is destroyed.
     explicit fragment_buf(fragment&& owned) : checked_streambuf(as_long_as_its_piece), owned_(std::move(owned)) {}
-    // Over a fragment that stays the caller's and must not be destroyed or moved away before the buffer is. It may be
-    // released, though: the stream is bad from then on. If another one is assigned to it, the stream is over that.
+    // Over a fragment of the caller, which must not be destroyed or moved from before the buffer is destroyed. It may
+    // be released: reads and writes fail from then on. If another fragment is assigned to it, the buffer is over that
+    // one.
     explicit fragment_buf(fragment& borrowed) : checked_streambuf(as_long_as_its_piece), borrowed_(&borrowed) {}
-    // What was moved from owns nothing, or is over the same fragment.
+    // The buffer that was moved from owns nothing; if it borrowed its fragment, it still does.
     fragment_buf(fragment_buf&& other)
         : checked_streambuf(std::move(other)), owned_(std::move(other.owned_)), borrowed_(other.borrowed_) {}
     ~fragment_buf() override;
@@ -157,29 +158,29 @@ class LANES_API fragment_buf final : public checked_streambuf {
     fragment* borrowed_ = nullptr;
 };
 
-// How a highway_buf takes its tiles.
+// How a highway_buf allocates its tiles.
 struct tile_options {
-    // The most bytes of one tile; 0: all tiles are of `tile_bytes`. If it is more, then a call that lacks more room
-    // than one tile gets it as one tile, of as many whole `tile_bytes` as that takes, up to this. When the highway
-    // refuses that, tiles of `tile_bytes` are tried. Few large tiles make short lists of iovecs; equal ones fill lanes
-    // without waste.
+    // The maximum size of one tile in bytes; 0: all tiles have `tile_bytes`. If it is more than that, a call that needs
+    // more than one tile of new room gets it as one tile of the smallest sufficient multiple of `tile_bytes`, up to
+    // this size. When the highway refuses that, tiles of `tile_bytes` are tried. Few large tiles make short lists of
+    // iovecs; equal ones fill lanes without waste.
     std::uint64_t largest_tile = 0;
     // Of a tile's first byte. A power of two up to max_alignment. (Direct I/O wants 512 or 4096.)
     std::uint64_t alignment = 16;
-    // How hard the allocation of one tile tries.
+    // How long the allocation of one tile tries.
     effort how = {};
 };
 
-// What fill_iovecs() put where it was told.
+// What fill_iovecs() has filled in: how many iovecs, and how many bytes they describe.
 struct iovec_count {
     std::size_t iovecs;
     std::uint64_t bytes;
 };
 
 // A stream buffer that takes its memory from a highway, tile by tile, as it grows. Its length is what was written;
-// overwriting in the middle does not change it. Destroying it releases its own fragments and nothing else.
+// overwriting in the middle does not change it. Destroying it releases its fragments. One thread at a time.
 //
-// Offsets count from the first byte that was not consumed. Pointers to bytes stay good until the bytes are consumed,
+// Offsets count from the first byte that was not consumed. Pointers to bytes stay valid until the bytes are consumed,
 // truncated or taken: tiles never move.
 class LANES_API highway_buf final : public checked_streambuf {
   public:
@@ -188,7 +189,7 @@ class LANES_API highway_buf final : public checked_streambuf {
     // bad_option (largest_tile is less than a tile, or out of that range).
     highway_buf(highway& from, std::uint64_t tile_bytes, const tile_options& = {});
     static result<highway_buf> try_make(highway& from, std::uint64_t tile_bytes, const tile_options& = {}) noexcept;
-    // What was moved from is empty, and may be used like a new one.
+    // The buffer that was moved from is empty, and may be used like a new one.
     highway_buf(highway_buf&& other);
     ~highway_buf() override;
 
@@ -198,41 +199,41 @@ class LANES_API highway_buf final : public checked_streambuf {
     // Bytes that can be written behind the end without a new tile.
     std::uint64_t room() const noexcept { return room_end() - end(); }
 
-    // Cuts off what is behind the first `length` bytes and gives tiles back that hold nothing any more, prepared ones
-    // too: truncate(length()) gives back just those. Positions behind the new end move there. Error: out_of_bounds
-    // (longer than it is). O(tiles given back).
+    // Shortens the stream to `length` bytes and releases tiles that are empty then, prepared ones too:
+    // truncate(length()) releases only those. Positions behind the new end move there. Error: out_of_bounds (more than
+    // length()). O(tiles given back).
     void truncate(std::uint64_t length) { try_truncate(length).value(); }
     result<void> try_truncate(std::uint64_t length) noexcept;
-    // Gives all tiles back; length and positions are 0.
+    // Releases all tiles; length and positions are 0 afterwards. Never fails. O(tiles).
     void clear() noexcept;
 
-    // Drops the first `bytes` bytes: a message that is done with. Tiles of which all is consumed are given back, and
-    // one that is only partly filled begins anew when nothing is left to read, so that a server whose messages fit a
-    // tile keeps using that tile. Positions stay at their bytes, those at dropped bytes go to the new beginning.
-    // Prepared room stays prepared. Error: out_of_bounds (more than length()). O(tiles given back).
+    // Drops the first `bytes` bytes, for a message that has been processed. Fully consumed tiles are released; a partly
+    // filled one is used again from its beginning when nothing is left to read, so that a server whose messages fit
+    // into one tile keeps using that tile. Positions stay at their bytes; those at dropped bytes move to the new
+    // beginning. Prepared room stays prepared. Error: out_of_bounds (more than length()). O(tiles given back).
     void consume(std::uint64_t bytes) { try_consume(bytes).value(); }
     result<void> try_consume(std::uint64_t bytes) noexcept;
 
-    // Copies the bytes [offset, offset + to.size()) out and moves no position: to look at a header that may lie across
-    // tiles. Errors: out_of_bounds, those of fragment::check(). O(tiles before the offset at worst; the first one at
-    // once).
+    // Copies the bytes [offset, offset + to.size()) out and moves no position, for example to read a header that may
+    // lie across tiles. Errors: out_of_bounds, those of fragment::check(). At worst O(tiles before the offset),
+    // constant in the first.
     void copy_out(std::uint64_t offset, std::span<std::byte> to) const { try_copy_out(offset, to).value(); }
     result<void> try_copy_out(std::uint64_t offset, std::span<std::byte> to) const noexcept;
 
-    // The contents as fragments, in order, each cut to what it holds; they belong to the caller, and the buffer is
-    // empty. Errors: out_of_memory; the buffer is as before then. (The first one's data is not at the start of a tile,
-    // and so not aligned, if its front was consumed.) O(tiles).
+    // The contents as fragments, in order, each cut to what it holds; the caller owns them, and the buffer is empty
+    // afterwards. Errors: out_of_memory; the buffer has not changed then. (The first fragment begins inside a tile, and
+    // is not aligned, if its front was consumed.) O(tiles).
     std::vector<fragment> take_fragments() { return try_take_fragments().value(); }
     result<std::vector<fragment>> try_take_fragments() noexcept;
 
-    // The bytes [offset, offset + bytes) for writev(), a tile an iovec; nothing for no bytes. Through them, bytes can
-    // be changed in place. Errors: out_of_bounds, those of fragment::check(), out_of_memory. O(tiles), of which
-    // readv() and writev() take IOV_MAX (1024) at once.
+    // The bytes [offset, offset + bytes) for writev(), one iovec for each tile; none for zero bytes. Bytes may be
+    // changed in place through them. Errors: out_of_bounds, those of fragment::check(), out_of_memory. O(tiles), of
+    // which readv() and writev() take IOV_MAX (1024) at once.
     std::vector<iovec> iovecs(std::uint64_t offset = 0, std::uint64_t bytes = to_the_end) const {
         return try_iovecs(offset, bytes).value();
     }
     result<std::vector<iovec>> try_iovecs(std::uint64_t offset = 0, std::uint64_t bytes = to_the_end) const noexcept;
-    // The same without allocating: as many of them as fit into `to`.
+    // The same without allocating: as many iovecs as fit into `to`. Errors: out_of_bounds, those of fragment::check().
     iovec_count fill_iovecs(std::span<iovec> to, std::uint64_t offset = 0, std::uint64_t bytes = to_the_end) const {
         return try_fill_iovecs(to, offset, bytes).value();
     }
@@ -242,13 +243,13 @@ class LANES_API highway_buf final : public checked_streambuf {
     // Room for `bytes` bytes behind the end, for readv(); together the iovecs are exactly that long. They may be
     // changed (see advance_iovecs) and are good until the next prepare(); the room itself until something is committed
     // or written there, or the buffer is truncated. Errors: those of write(), size_out_of_range (more than
-    // highway_limits::max_bytes); nothing is prepared then, and tiles that could be had stay as room(), because a
-    // lane does not take single ones back before its reset. O(tiles); allocates from the process heap only when the
-    // list of iovecs is longer than any before. Who prepares as much as a message from outside asks for sets bounds.
+    // highway_limits::max_bytes); nothing is prepared then, and tiles that were allocated stay as room(), because a
+    // lane reuses nothing before its reset. O(tiles); allocates from the process heap only when the list of iovecs is
+    // longer than any before. Limit `bytes` yourself where it comes from outside.
     std::span<iovec> prepare(std::uint64_t bytes) { return try_prepare(bytes).value(); }
     result<std::span<iovec>> try_prepare(std::uint64_t bytes) noexcept;
-    // Makes the first `bytes` bytes of the prepared room part of the stream, and the others ordinary room again. The
-    // write position is behind them then. Error: out_of_bounds (more than was prepared). Constant time.
+    // Makes the first `bytes` bytes of the prepared room part of the stream; the rest is ordinary room again. The write
+    // position is behind them then. Error: out_of_bounds (more than was prepared). Constant time.
     void commit(std::uint64_t bytes) { try_commit(bytes).value(); }
     result<void> try_commit(std::uint64_t bytes) noexcept;
 
@@ -290,8 +291,8 @@ class LANES_API highway_buf final : public checked_streambuf {
     std::vector<iovec> room_;
 };
 
-// The iostreams over those buffers, opened for reading and writing, binary. Moving moves the contents; what was moved
-// from is as its buffer is.
+// The iostreams over those buffers, opened for reading and writing, binary. Moving moves the contents; the stream that
+// was moved from is like its buffer. One thread at a time. Making one also throws std::bad_alloc.
 class LANES_API fragment_stream : public std::iostream {
   public:
     explicit fragment_stream(fragment&& owned);
@@ -324,8 +325,8 @@ class LANES_API highway_stream : public std::iostream {
     highway_buf buffer_;
 };
 
-// A fragment's bytes for readv() and writev(), or those of several in order. Empty fragments are errors. Errors: those
-// of fragment::check(); out_of_memory.
+// The bytes of a fragment, or of several in order, for readv() and writev(). Errors: those of fragment::check() (an
+// empty fragment is not_initialised); out_of_memory. Constant time for each fragment.
 inline result<iovec> try_to_iovec(const fragment& f) noexcept {
     if (errc e = f.check(); e != errc{}) return e;
     return iovec{f.data(), f.size()};
@@ -333,7 +334,7 @@ inline result<iovec> try_to_iovec(const fragment& f) noexcept {
 inline iovec to_iovec(const fragment& f) { return try_to_iovec(f).value(); }
 LANES_API result<std::vector<iovec>> try_to_iovecs(std::span<const fragment>) noexcept;
 inline std::vector<iovec> to_iovecs(std::span<const fragment> fragments) { return try_to_iovecs(fragments).value(); }
-// As many of them as fit into `to`; allocates nothing.
+// As many iovecs as fit into `to`; allocates nothing. Errors: those of fragment::check().
 LANES_API result<iovec_count> try_fill_iovecs(std::span<iovec> to, std::span<const fragment>) noexcept;
 inline iovec_count fill_iovecs(std::span<iovec> to, std::span<const fragment> fragments) {
     return try_fill_iovecs(to, fragments).value();
@@ -343,9 +344,9 @@ inline iovec_count fill_iovecs(std::span<iovec> to, std::span<const fragment> fr
 inline std::vector<iovec> to_iovecs(const highway_buf& from) { return from.iovecs(); }
 inline result<std::vector<iovec>> try_to_iovecs(const highway_buf& from) noexcept { return from.try_iovecs(); }
 
-// What is left of them after a transfer of `bytes` bytes: iovecs that are done with fall away, and the first of the
-// others is changed to begin behind the transfer. Empty ones in front fall away too, so that an empty result means
-// done. More bytes than there are leave nothing. O(iovecs that fall away).
+// The rest of the iovecs after a transfer of `bytes` bytes: completed ones are dropped, and the first remaining one is
+// changed to begin behind the transfer. Empty ones in front are dropped too, so that an empty result means done. More
+// bytes than there are leave nothing. Never fails. O(dropped iovecs).
 LANES_API std::span<iovec> advance_iovecs(std::span<iovec>, std::uint64_t bytes) noexcept;
 
 // Copies from a stream or file descriptor until that ends, or `most` bytes have come, or the fragment is full from
@@ -353,9 +354,10 @@ LANES_API std::span<iovec> advance_iovecs(std::span<iovec>, std::uint64_t bytes)
 // behind them; what came before an error stays there, and length() tells how much.
 //
 // Errors: system_failure (the source failed: an istream that is bad or had failed before; errno of read(), EAGAIN for a
-// descriptor that does not block and has nothing yet), out_of_bounds (`offset`), and those of write(). A descriptor can
-// be asked for its end only with room at hand, so a highway_buf has a tile more than the bytes need meanwhile; an
-// istream is asked before.
+// descriptor that does not block and has nothing yet), out_of_bounds (`offset`), and those of write(). The end of a
+// descriptor shows only in a read(), which needs room, so a highway_buf takes one tile more than the bytes need; the
+// end of an istream is known before. One thread at a time for source and target. Cost: the copy; for a descriptor, one
+// system call at least.
 LANES_API result<std::uint64_t> try_read_from(std::istream&, highway_buf& to, std::uint64_t most = to_the_end) noexcept;
 LANES_API result<std::uint64_t> try_read_from(int descriptor, highway_buf& to,
                                               std::uint64_t most = to_the_end) noexcept;

@@ -1,4 +1,4 @@
-// Lets a few threads at a time make lanes; the others wait for their turn, but not for ever.
+// Lets a few threads at a time make lanes; the others wait for their turn, up to a timeout.
 #pragma once
 
 #include <algorithm>
@@ -15,7 +15,7 @@ class growth_gate {
   public:
     explicit growth_gate(unsigned places) : places_(places), free_(places) {}
 
-    // Around a fork. In the child, nobody else is in the gate or before it.
+    // Around a fork. In the child, no other thread is in the gate or waits for it.
     void lock_for_fork() { mutex_.lock_for_fork(); }
     void unlock_after_fork(bool in_child) {
         if (in_child) {
@@ -25,7 +25,8 @@ class growth_gate {
         mutex_.unlock_after_fork();
     }
 
-    // A place in the gate, given back when it goes; none after `timeout`, or a year, lest the clock overflows.
+    // A place in the gate as long as the object lives; none after `timeout`, which is cut at a year so that the clock
+    // cannot overflow.
     class pass {
       public:
         pass(growth_gate& gate, std::chrono::milliseconds timeout) : gate_(gate) {

@@ -74,7 +74,7 @@ result<void> highway_core::start() noexcept {
             return made;
         }
     }
-    // Threads begin apart where there are lanes enough.
+    // Threads start on different lanes if there are enough.
     for (std::size_t i = 0; i < slots && !options_.lanes.empty(); ++i) slots_[i] = lane_at(i % options_.lanes.size());
     return {};
 }
@@ -89,7 +89,7 @@ failure highway_core::search(std::uint64_t bytes, std::uint64_t alignment, const
         if (made) got = (*std::move(made)).into_fragment().detach();
         return made.why();
     }
-    // That no waiting would help.
+    // Whether waiting cannot help.
     if (bytes > options_.max_bytes) return {refuse(errc::max_bytes_reached, why)};
     unsigned tries = tries_of(how);
     clock::time_point give_up = how.wait.count() > 0 ? after(how.wait) : clock::time_point{};
@@ -101,8 +101,7 @@ failure highway_core::search(std::uint64_t bytes, std::uint64_t alignment, const
         trims before = trims_so_far();
         std::size_t first = asked != nullptr ? asked->index + 1 : 0, lanes = lanes_.size();
         for (unsigned i = 0; i < options_.laps_before_new_lane; ++i) {
-            // The one that was asked comes last, and in the first lap it has been; unless another one has its place
-            // now.
+            // The lane that was tried before comes last, and the first lap skips it unless it was replaced.
             bool but_one = asked != nullptr && lane_at(asked->index) == asked;
             asked = nullptr;
             if (lap(first, but_one ? lanes - 1 : lanes, bytes, alignment, tries, got)) return {};
@@ -110,11 +109,11 @@ failure highway_core::search(std::uint64_t bytes, std::uint64_t alignment, const
         result<void> grown = grow(bytes, alignment, seen, why);
         if (grown) continue;
         if (!is_limit(grown.error())) return grown.why();
-        // Before it fails, all lanes once more: the one that was asked first may have been reset since. And a lane that
-        // is being trimmed looks full for a moment.
+        // Before failing, all lanes once more: the lane tried first may have been reset since, and a lane that is being
+        // trimmed looks full for a moment.
         if (lap(first, lanes_.size(), bytes, alignment, tries, got)) return {};
         if (trims_between(before) && ++trimmed < most_trims_waited_for) {
-            // Whoever trims may have lost his processor over it.
+            // The trimming thread may have been descheduled.
             if (trimmed < 100)
                 std::this_thread::yield();
             else
@@ -160,11 +159,11 @@ result<void> highway_core::grow(std::uint64_t bytes, std::uint64_t alignment, st
     growth_gate::pass pass(gate_, options_.new_lane_timeout);
     if (!pass) return errc::growth_timeout;
     if (disposed()) return errc::highway_disposed;
-    if (changes_.load(std::memory_order_acquire) != seen) return {};  // somebody else made one meanwhile
+    if (changes_.load(std::memory_order_acquire) != seen) return {};  // another thread has made one
 
     // A lane's first byte is aligned to a granule at least.
     std::uint64_t least = bytes + (alignment > granule ? alignment : 0);
-    // Before the callbacks: who waits for room asks again and again.
+    // Before the callbacks: an allocation that waits for room comes here again and again.
     if (errc e = limit_reached(least); e != errc{}) return refuse(e, why);
 
     result<std::size_t> index = new_index();
@@ -289,7 +288,7 @@ result<void> highway_core::reopen_lane(std::size_t index) noexcept {
     if (disposed()) return errc::highway_disposed;
     growth_gate::pass pass(gate_, options_.new_lane_timeout);
     if (!pass) return errc::growth_timeout;
-    if (lane_at(index) != core) return {};  // somebody else has put one there
+    if (lane_at(index) != core) return {};  // another thread has put one there
     // What it was made for; its capacity may be more, in whole pages.
     return add_lane(core->counted_bytes(), core->counted_bytes(), index);
 }

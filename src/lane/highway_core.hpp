@@ -1,7 +1,7 @@
 // The state of a highway: its lanes by index, its limits, and the search for a lane with room.
 //
-// Lanes are never taken out of the table while the highway is there, and a lane's core is let go of only with the
-// highway: so a thread that has read a core may use it, whatever another thread does to the lane meanwhile.
+// Lanes stay in the table, and their cores stay alive, until the highway is destroyed: so a thread that has read a core
+// may use it, even if another thread disposes of the lane.
 #pragma once
 
 #include <algorithm>
@@ -23,8 +23,8 @@
 
 namespace lanes::detail {
 
-// The lane that the calling thread goes on with, on the highway that it used last. In the static part of the thread's
-// storage, so that it is reached without a call: two words a thread.
+// The lane that the calling thread used last, on the highway that it used last. In static thread-local storage, so that
+// access needs no call: two words a thread.
 struct last_use {
     std::uint64_t highway;  // highway_core::number_; 0: none
     shared_core* lane;
@@ -86,13 +86,13 @@ class highway_core {
     void unlock_after_fork(bool in_child);
 
   private:
-    // When the lane `asked`, which this thread used last, does not serve; null if there was none.
+    // The slow path, when the lane `asked`, which this thread used last, has failed; null if there was none.
     failure search(std::uint64_t bytes, std::uint64_t alignment, const effort&, const shared_core* asked, refusal&,
                    fragment::parts& got) noexcept;
     // One look at so many lanes, from that index on.
     bool lap(std::size_t first, std::size_t lanes, std::uint64_t bytes, std::uint64_t alignment, unsigned tries,
              fragment::parts& got) noexcept;
-    // Adds a lane on which so much fits, unless the table has more than `seen` changes by the time it is our turn.
+    // Adds a lane with room for so much, unless another thread has added one since `seen` changes.
     result<void> grow(std::uint64_t bytes, std::uint64_t alignment, std::uint64_t seen, refusal&) noexcept;
     // Which limit forbids one lane more, of so many bytes at least; errc{} if none does now.
     errc limit_reached(std::uint64_t least) const noexcept;
@@ -101,7 +101,7 @@ class highway_core {
     result<std::uint64_t> promise(std::uint64_t capacity, std::uint64_t least) noexcept;
     void break_promise(std::uint64_t capacity) noexcept;
     void put_lane(std::size_t index, shared_core*) noexcept;
-    // What is said of a limit, once its callback was asked; other errors as they are.
+    // The error to report: for a limit, after its callback; others unchanged.
     errc refuse(errc, refusal&) const noexcept;
     std::uint64_t bytes_left(std::uint64_t held) const noexcept {
         return options_.max_bytes - std::min(held, options_.max_bytes);
@@ -110,7 +110,7 @@ class highway_core {
     result<std::size_t> new_index() noexcept;
     void give_index_back(std::size_t index) noexcept;
 
-    // Threads share these, and lanes with them, where they do not know better.
+    // Hints for threads that have used another highway since; several threads may share one.
     static constexpr std::size_t slots = 16;
     // The calling thread's. Control blocks of threads lie a stack apart, so a multiplication has to bring their high
     // bits into play.
@@ -133,8 +133,8 @@ class highway_core {
     const std::shared_ptr<lane_totals> totals_;  // with the lanes that are about to be made
     stable_array<shared_core*> lanes_;           // null: an index that waits for its lane
     growth_gate gate_;
-    // Written with release by who adds or ends lanes, read with acquire by who looks for room: whoever sees the number
-    // or the pointer sees the lane.
+    // Stored with release when lanes are added or ended, loaded with acquire in the search for room: a thread that sees
+    // the number or the pointer sees the lane.
     std::atomic<std::uint64_t> changes_{0};   // lanes added so far
     std::atomic<std::size_t> lanes_made_{0};  // one past the last lane; written under mutex_
     std::atomic<bool> disposed_{false};
@@ -152,7 +152,7 @@ class highway_core {
         return before.begun != before.ended || trims_begun_.load(std::memory_order_seq_cst) != before.begun;
     }
     static constexpr unsigned most_trims_waited_for =
-        20'000;  // looks, two seconds: then somebody does nothing but trim
+        20'000;  // looks, two seconds: longer only if threads trim all the time
     std::atomic<std::uint64_t> trims_begun_{0}, trims_ended_{0};
 
     ranked_mutex reopening_{lock_rank::reopening};
@@ -160,7 +160,7 @@ class highway_core {
     std::vector<std::size_t> free_indices_;   // whose lanes could not be made
 };
 
-// Every highway with lanes is listed as long as it is there: for fork, and to be disposed when the process exits.
+// Every highway with lanes is in this list until it is destroyed: for fork, and to be disposed when the process exits.
 void list_highway(highway_core*);
 void forget_highway(highway_core*) noexcept;
 

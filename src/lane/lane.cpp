@@ -1,4 +1,4 @@
-// The lane object: who holds a core, and what is asked of it.
+// The lane object: an owner of a core, and the calls on it.
 #include "lanes/lane.hpp"
 
 #include <unistd.h>
@@ -71,7 +71,7 @@ std::span<std::byte> lane_ref::bytes() const noexcept {
 
 namespace {
 
-// Runs `fill` on the lane's first bytes, while they cannot go.
+// Runs `fill` on the lane's first bytes, while the storage is kept.
 template <class F>
 result<std::uint64_t> fill_with(const detail::shared_core* core, std::uint64_t bytes, F&& fill) noexcept {
     if (core == nullptr) return errc::not_initialised;

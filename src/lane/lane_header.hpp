@@ -1,4 +1,4 @@
-// What a lane in a file or in memory between processes begins with: how its bytes are to be read, and its state.
+// The header of a lane in a file or in memory between processes: its format, and its state.
 #pragma once
 
 #include <array>
@@ -26,12 +26,12 @@ struct lane_header {
         header_size = header_bytes;
         granule_shift = lane_word::granule_shift(bytes);
         capacity = bytes;
-        // Last: a header whose making was cut short is none.
+        // Last: an incomplete header is not recognised as one.
         std::atomic_ref(magic).store(right_magic, std::memory_order_release);
     }
 
     // Where the lane lies that this header begins, in `size` bytes of storage; or what is wrong with it. The capacity
-    // is read once: who shares the memory may write another one between its check and its use.
+    // is read once: another process may change it between its check and its use.
     result<lane_geometry> read(std::uint64_t size) noexcept {
         if (std::atomic_ref(magic).load(std::memory_order_acquire) != right_magic) return errc::not_a_lane;
         if (header_size != header_bytes) return errc::not_a_lane;

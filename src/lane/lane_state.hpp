@@ -1,7 +1,7 @@
 // The operations on the word of a lane that threads, or processes, share.
 //
-// The state may lie in memory that other processes write to as well. Nothing here trusts it to name a range outside the
-// lane: what is handed out is checked against the geometry, which is this process's own.
+// The state may lie in memory that other processes write to as well. A damaged state cannot make this code hand out a
+// range outside the lane: every range is checked against the geometry, which this process keeps itself.
 #pragma once
 
 #include <atomic>
@@ -13,10 +13,9 @@
 
 namespace lanes::detail {
 
-// Time for who has won a swap to do more while the cache line is his: a line that changes hands with each operation
-// costs each of them the way between two processors, and most swaps are lost. Longer from time to time, where many
-// compete. About three microseconds at first (a pause is 10 to 140 cycles): a thirtieth of that won nothing, and more
-// wins little for who need not wait.
+// Backs off after a lost swap so that the winner keeps the cache line for some operations: when the line moves between
+// two processors with each operation, most swaps are lost. Doubles while swaps are lost. About three microseconds at
+// first (a pause is 10 to 140 cycles): a thirtieth of that gained nothing, and more gains little and delays the loser.
 class back_off {
   public:
     void wait() noexcept {
@@ -39,14 +38,13 @@ class back_off {
 struct lane_state {
     std::atomic<std::uint64_t> word{0};
     // Cycles that were begun, by their first fragment or by a forced reset of an empty lane: one more than the resets
-    // while anything is alive, else as many. Brought up to date right after the word, and not by the release that
-    // resets: behind the last release there may be no state any more.
+    // while anything is alive, else as many. Updated right after the word, and not by the release that resets: after
+    // the last release the state may be freed.
     std::atomic<std::uint64_t> begun{0};
 
     lane_word load() const noexcept { return {word.load(std::memory_order_acquire)}; }
 
-    // The same, by who is about to change it: the cache line comes at once as one to write to, and not first as one to
-    // read.
+    // load() before a swap: fetches the cache line for writing at once, instead of for reading first.
     lane_word load_to_change() const noexcept {
 #if defined(__x86_64__)
         __asm__ volatile("prefetchw %0" : : "m"(word));  // a no-op where the processor does not know it
@@ -63,8 +61,8 @@ struct lane_state {
 
     void count_begun() noexcept { begun.fetch_add(1, std::memory_order_release); }  // pairs with look()
 
-    // The word, and the resets up to it. Right as long as fewer than 255 threads are between the word and the count at
-    // once.
+    // The word, and the number of resets up to it. Exact while fewer than 255 threads are between updating the word and
+    // the count.
     struct moment {
         lane_word word;
         std::uint64_t cycle;
@@ -73,12 +71,12 @@ struct lane_state {
         while (true) {
             std::uint64_t counted = begun.load(std::memory_order_acquire);
             lane_word now = load();
-            // A count from after the word would be ahead of it.
+            // A count loaded after the word may be ahead of it.
             if (begun.load(std::memory_order_relaxed) == counted) return {now, now.full_cycle(counted - 1)};
         }
     }
 
-    // Sets or clears flags; gives the word of before.
+    // Sets or clears flags; returns the previous word.
     lane_word change_flags(std::uint64_t set, std::uint64_t clear) noexcept {
         lane_word now = load();
         while (!swap(now, now.with(set).without(clear))) {
@@ -104,8 +102,8 @@ struct note_nothing {
 
 // Takes a range; at most `tries` swaps are lost to other threads before it gives up with `contended` (0: no limit).
 // Other errors: lane_closed, lane_disposed, lane_full, too_many_fragments. The request must have passed check_request.
-// Calls note() before it takes the first range of a cycle, or of those that end in the same 4 KiB of the lane: so
-// whoever sees that something is alive also sees what was noted of it.
+// Calls note() before it takes the first range of a cycle, or the first that ends in a 4 KiB piece of the lane: so a
+// thread that sees a live range also sees the note.
 template <class Note = note_nothing>
 result<taken_range> take_range(lane_state& state, const lane_geometry& g, std::uint64_t bytes, std::uint64_t alignment,
                                unsigned tries, const Note& note = {}) noexcept {
@@ -132,7 +130,8 @@ struct released_range {
     lane_word after;  // the word that this release left; meaningless with an error
 };
 
-// Touches nothing of the state once it has succeeded: whoever disposes of the lane may be waiting for just that.
+// Touches nothing of the state once the swap has succeeded: it may be what a thread that disposes of the lane waits
+// for.
 inline released_range release_range(lane_state& state, std::uint8_t forced) noexcept {
     lane_word now = state.load_to_change();
     for (back_off lost;; lost.wait(), now = state.load_to_change()) {

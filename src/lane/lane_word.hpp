@@ -3,9 +3,9 @@
 //     bit 63         62       61..56   55..48   47..28   27..0
 //         disposed | closed | forced | cycle  | live   | offset, in units of the lane's granule
 //
-// The word is the whole truth about what of a lane is handed out, so a compare-and-swap that finds the word it has read
-// may act on it, however often the word was something else in between. `cycle` counts resets and `forced` the forced
-// ones among them, modulo what the bits hold; what makes the cycle a number of full width is beside the word.
+// The word alone says what of a lane is handed out, so a compare-and-swap that finds the word it has read is correct
+// even if the word changed and changed back in between (no ABA problem). `cycle` counts resets and `forced` the forced
+// ones among them, modulo their width; lane_state::begun extends the cycle to 64 bits.
 //
 // Invariant: live == 0 implies offset == 0. The last release resets the offset and counts the cycle in the same swap.
 #pragma once
@@ -43,7 +43,7 @@ struct lane_word {
     constexpr lane_word released() const {
         return live() == 1 ? empty_again() : lane_word{bits - (std::uint64_t{1} << live_shift)};
     }
-    // A reset that does not ask who is alive.
+    // A reset while fragments may be alive.
     constexpr lane_word forced_empty() const {
         std::uint64_t next = (forced() + 1u) & forced_mask;
         return {(empty_again().bits & ~(std::uint64_t{forced_mask} << forced_shift)) | next << forced_shift};
@@ -52,7 +52,7 @@ struct lane_word {
     constexpr lane_word without(std::uint64_t flags) const { return {bits & ~flags}; }
 
     // The bytes that a unit of the offset stands for in a lane of that capacity (not zero): 16, or more from 4 GiB on.
-    // The unit in which the capacity ends counts as a whole one.
+    // The last unit may be partly behind the capacity.
     static constexpr unsigned granule_shift(std::uint64_t capacity) {
         unsigned shift = 4;
         while ((capacity - 1) >> shift >= most_units) ++shift;

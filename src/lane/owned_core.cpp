@@ -23,15 +23,15 @@ errc owned_core::why_not(std::uint64_t bytes, std::uint64_t alignment) const noe
 }
 
 errc owned_core::release(fragment_stamp stamp) noexcept {
-    // Before the swap, behind which the lane may be gone. The owner forgets it when the lane is reset, so not before
-    // this range is released.
+    // Before the swap, after which the lane may be freed. The owner clears it when the lane is reset, which is not
+    // before this range is released.
     if (!released_elsewhere_.load(std::memory_order_relaxed))
         released_elsewhere_.store(true, std::memory_order_relaxed);
     std::uint64_t remote = remote_.load(std::memory_order_relaxed);
     do {
         if (forced_of(remote) != stamp) return release_orphan();
-        // Release: pairs with the acquire of the owner's check before it hands the range out again. Acquire: whoever
-        // frees the storage has seen what the others did with it.
+        // Release: pairs with the acquire of the owner's check before it hands the range out again. Acquire: the thread
+        // that frees the storage has seen all use of it.
     } while (!remote_.compare_exchange_weak(remote, remote + 1, std::memory_order_acq_rel, std::memory_order_relaxed));
     if (released(remote + 1) == all_released) release_storage_reference();
     return errc{};
@@ -70,7 +70,7 @@ bool owned_core::reset_if_empty() noexcept {
 
 void owned_core::reset() noexcept {
     live_.store(0, std::memory_order_relaxed);
-    // Nothing is alive, so nobody else writes here.
+    // Nothing is alive, so no other thread writes here.
     released_elsewhere_.store(false, std::memory_order_relaxed);
     remote_.store(forced_.load(std::memory_order_relaxed) * one_forced, std::memory_order_relaxed);
     begin_anew();
@@ -101,7 +101,7 @@ void owned_core::dispose() noexcept {
     flags_.store(closed_flag | disposed_flag, std::memory_order_relaxed);
     note_access();
     end_ = data_;
-    owner_.store(0, std::memory_order_relaxed);  // from here on every release is the atomic one
+    owner_.store(0, std::memory_order_relaxed);  // from here on every release is atomic
     std::uint64_t live = live_.load(std::memory_order_relaxed);
     std::uint64_t remote = remote_.fetch_add(all_released - live, std::memory_order_acq_rel);
     if (released(remote) == live) release_storage_reference();

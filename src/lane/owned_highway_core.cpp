@@ -7,7 +7,7 @@
 
 #include "os/os.hpp"
 
-// LeakSanitizer's, where the program has it.
+// Defined by LeakSanitizer, if the program is built with it.
 extern "C" [[gnu::weak]] void __lsan_ignore_object(const void*);
 
 namespace lanes::detail {
@@ -16,8 +16,8 @@ namespace lanes::detail {
 // lane serves hundreds of allocations, a look costs a cache miss.
 constexpr std::size_t looked_at = 16;
 
-// The largest lane, in bytes, that is taken for scratch memory without being asked for. Guess: a step for each so many
-// bytes costs nothing beside touching them.
+// The largest lane, in bytes, that is taken for scratch memory without being asked for. Guess: one step for so many
+// bytes is cheap compared with touching them.
 constexpr std::uint64_t most_scratch_lane = std::uint64_t{64} << 20;
 
 void span_lane::became_empty() noexcept { home_->emptied(*this); }
@@ -27,7 +27,7 @@ void span_lane::core_unused() noexcept {
     auto from = static_cast<std::uint64_t>(data() - front_bytes - mapping->storage.data());
     std::uint64_t bytes = span_bytes();
     this->~span_lane();
-    // The mapping may stay, for lanes that are in use; the memory does not.
+    // The mapping stays while it holds lanes in use; the memory of this lane goes.
     if (mapping->lanes.load(std::memory_order_relaxed) > 1) mapping->storage.purge(from, bytes);
     mapping->let_go(1);
 }
@@ -45,7 +45,7 @@ owned_highway_core::owned_highway_core(const owned_highway_options& options) noe
       empty_large_head_(*this, nullptr, nullptr, 0) {}
 
 owned_highway_core::~owned_highway_core() {
-    // By whatever thread; what is alive in a lane keeps it.
+    // By any thread; live ranges keep their lane.
     each_lane([](span_lane& lane) {
         lane_ring::remove(lane);
         lane.dispose();
@@ -85,7 +85,7 @@ result<void*> owned_highway_core::allocate(std::uint64_t bytes, std::uint64_t al
     result<span_lane*> lane = take_lane(*needed);
     if (!lane) return lane.why();
     void* at = (*lane)->allocate(bytes, alignment);
-    // A large block would leave the current lane's rest unused, and take most of the new one: it is served on its own.
+    // A large block would waste the rest of the current lane and take most of a new one: it gets a lane of its own.
     if (*needed > usable() / 4) {
         in_use_.push_back(**lane);
     } else {
@@ -113,7 +113,7 @@ result<span_lane*> owned_highway_core::take_lane(std::uint64_t bytes) noexcept {
     auto make = [&] { return bytes <= usable() ? make_lane() : make_large_lane(bytes); };
     result<span_lane*> made = make();
     if (made) return made;
-    // Before it fails, every lane is looked at, and whatever is empty makes room.
+    // Before failing, every lane is checked, and the memory of empty ones is given back.
     std::uint64_t held = held_;
     if (span_lane* lane = find_emptied(bytes, ~std::size_t{0})) return lane;
     put_idle();
@@ -160,7 +160,7 @@ result<mapped_spans*> owned_highway_core::map_spans(std::uint64_t bytes, std::ui
     if (!storage) return storage.why();
     auto* made = new (std::nothrow) mapped_spans{*std::move(storage), {lanes}};
     if (made == nullptr) return errc::out_of_memory;
-    // Its only pointers lie in the mapping itself, where a leak checker does not look.
+    // The only pointers to it lie in the mapping itself, which a leak checker does not scan.
     if (__lsan_ignore_object != nullptr) __lsan_ignore_object(made);
     held_ += bytes;
     return made;
@@ -172,7 +172,7 @@ result<span_lane*> owned_highway_core::make_lane() noexcept {
         std::uint64_t lanes = std::min({map_next_, most, (options_.max_bytes - held_) / span()});
         if (lanes == 0) return errc::max_bytes_reached;
         result<mapped_spans*> mapped = map_spans(lanes * span(), lanes);
-        // Where there is no address space for some, there may be for one.
+        // There may be address space for one lane where there is none for several.
         if (!mapped && lanes > 1) mapped = map_spans(span(), lanes = 1);
         if (!mapped) return mapped.why();
         fresh_ = *mapped;
@@ -251,7 +251,7 @@ namespace {
 std::uintptr_t begin_of(const span_lane& lane) { return reinterpret_cast<std::uintptr_t>(lane.data()); }
 std::uintptr_t end_of(const span_lane& lane) { return begin_of(lane) + lane.capacity(); }
 
-// Where scopes are that found no lane: their cursors are no addresses, and the end says how many lanes there were.
+// The place of scopes that found no lane: their cursors are no addresses, and the end holds the number of lanes.
 constexpr std::uintptr_t nowhere = std::uintptr_t{1} << 62;
 constexpr std::uintptr_t end_without_lane(std::size_t lanes) { return lanes << 1 | 1; }
 
@@ -259,7 +259,7 @@ constexpr std::uintptr_t end_without_lane(std::size_t lanes) { return lanes << 1
 
 result<span_lane*> owned_highway_core::enter_scratch_lane(std::uint64_t bytes) noexcept {
     try {
-        scratch_lanes_.reserve(scratch_lanes_.size() + 1);  // first: a lane that was taken has its place
+        scratch_lanes_.reserve(scratch_lanes_.size() + 1);  // first, so that recording the lane cannot fail
     } catch (const std::bad_alloc&) {
         return errc::out_of_memory;
     }
@@ -293,7 +293,7 @@ scratch_beginning owned_highway_core::begin_scope_elsewhere(scratch_place& place
     if (result<span_lane*> lane = enter_scratch_lane(granule); lane) {
         place.cursor = begin_of(**lane) + granule;
         place.end = end_of(**lane);
-        // The highway's own place keeps a lane between scopes, so that they neither take nor leave one.
+        // The highway's own place keeps a lane between scopes, so that most scopes neither enter nor leave one.
         if (first) began = {begin_of(**lane), place.end, 0};
     } else {
         place.cursor = place.cursor < nowhere ? nowhere : place.cursor + granule;

@@ -1,4 +1,4 @@
-// The state of a thread-owned highway: where each of its lanes is, and which serves next.
+// The state of a thread-owned highway: its lanes by what they are used for.
 //
 // A lane is the current one; or in use, because something in it is alive; or empty, and then normal (one span) or
 // large; or scratch. The owner alone touches the lists.
@@ -66,9 +66,9 @@ class owned_highway_core : public owned_highway::hot_state {
     static errc check(const owned_highway_options&) noexcept;
     bool owned_by_caller() const noexcept { return owner.load(std::memory_order_relaxed) == thread_identity(); }
 
-    // What the short path could not serve.
+    // The slow path of allocate_block.
     result<void*> allocate(std::uint64_t bytes, std::uint64_t alignment) noexcept;
-    // The owner has released the last that was alive in it.
+    // The owner has released the last live range in it.
     void emptied(span_lane&) noexcept;
 
     // As the function of that name beside scratch_place.
@@ -94,13 +94,13 @@ class owned_highway_core : public owned_highway::hot_state {
     std::uint64_t usable() const noexcept { return span() - span_lane::front_bytes; }
     span_lane* make_lane_at(std::byte* base, mapped_spans*, std::uint64_t bytes) noexcept;
 
-    // Whether a lane, when empty, is one for such a request: large ones are for large requests, and not for much
-    // smaller ones.
+    // Whether an empty lane suits such a request: large lanes only serve large requests, and not much smaller ones.
     bool serves(const span_lane&, std::uint64_t bytes) const noexcept;
     // An empty lane with room for so many bytes, in no ring.
     result<span_lane*> take_lane(std::uint64_t bytes) noexcept;
     span_lane* take_empty(std::uint64_t bytes) noexcept;
-    // Looks at so many of the lanes in use for some that other threads have emptied; puts those away that do not serve.
+    // Searches up to so many of the lanes in use for one that other threads have emptied and that suits the request;
+    // puts other empty ones away.
     span_lane* find_emptied(std::uint64_t bytes, std::size_t most) noexcept;
     result<span_lane*> make_lane() noexcept;
     result<span_lane*> make_large_lane(std::uint64_t bytes) noexcept;
@@ -110,10 +110,10 @@ class owned_highway_core : public owned_highway::hot_state {
     bool scratch_in_use() const noexcept;
     // Takes a scratch lane with room for so many bytes.
     result<span_lane*> enter_scratch_lane(std::uint64_t bytes) noexcept;
-    // Puts away what is empty without being in a ring: the current lane, and those of scopes if none is open.
+    // Puts away empty lanes that are in no ring: the current one, and those of scopes if no scope is open.
     std::uint64_t put_idle() noexcept;
     std::uint64_t give_up(span_lane&) noexcept;
-    // Every empty lane, and those that were not made yet.
+    // Gives up every empty lane, and spans that have no lane yet.
     std::uint64_t give_up_empty() noexcept;
 
     template <class F>

@@ -8,7 +8,7 @@
 namespace lanes {
 namespace {
 
-// A source's read() gives the bytes that came; none only at the end. What it says of its state, check() knows.
+// A source's read() returns the number of bytes read, zero only at the end; check() returns its errors.
 
 class stream_source {
   public:
@@ -18,7 +18,7 @@ class stream_source {
     bool at_end() noexcept {
         try {
             return from_.peek() == std::istream::traits_type::eof();
-        } catch (...) {  // a stream that was told to throw; its state says what happened
+        } catch (...) {  // a stream with exceptions on; its state has the error
             return true;
         }
     }

@@ -14,17 +14,17 @@
 namespace lanes::detail {
 namespace {
 
-// What all lanes of the process have in common, and the child of a fork finds unlocked.
+// State that all lanes of the process share; its locks are free in a child of fork.
 struct registry {
-    // One forced reset at a time: they are rare, and each looks at the orphans of those before. Taken before `mutex`.
+    // One forced reset at a time: they are rare, and each checks the orphans of earlier ones. Taken before `mutex`.
     ranked_mutex forcing{lock_rank::forcing};
     ranked_mutex mutex{lock_rank::registry};
     std::vector<shared_core*> cores;         // those between processes
     ranked_mutex noting{lock_rank::noting};  // of class noting
 
     static registry& instance() {
-        // Never destroyed: a lane may end after everything static. And not from the heap: the first lane may end when
-        // that has nothing left.
+        // Never destroyed: lanes may end after all static objects. Not on the heap: the first lane may end when there
+        // is no memory.
         alignas(registry) static std::byte place[sizeof(registry)];
         static registry* the = [] {
             auto* made = new (place) registry;
@@ -58,8 +58,8 @@ struct registry {
     }
 };
 
-// While a lane's flags or its forced resets change: whoever is last notes the truth, and a child of fork never finds
-// one changed without the other.
+// Held while a lane's flags or forced resets change, so that the note always matches the last change, in a child of
+// fork too.
 class noting {
   public:
     noting() : hold_(registry::instance().noting) {}
@@ -124,7 +124,7 @@ errc shared_core::release(fragment_stamp stamp) noexcept {
     if (between_processes()) {
         lane_word local = local_.load();
         // Another number of forced resets here: the fragment is a forked child's copy, which the parent releases. And
-        // what was alive in a file's lane when that was disposed stays in the file.
+        // fragments alive when a file's lane is disposed stay in the file.
         bool stays = local.forced() != own || (type_ == storage_type::file && local.disposed());
         if (!stays) said = release_range(*state_, static_cast<std::uint8_t>(stamp >> 8)).error;
     }
@@ -241,7 +241,8 @@ void shared_core::disown_fragments() noexcept {
 
 std::uint64_t shared_core::purge() noexcept {
     if (between_processes()) return 0;
-    // Taken whole, as a fragment: nobody else has or gets a byte of it, unless by force.
+    // Takes the whole lane like a fragment, so that no other fragment can have a byte of it, except after a forced
+    // reset.
     std::lock_guard hold(registry::instance().forcing);
     lane_word now = local_.load();
     do {
@@ -330,7 +331,7 @@ result<shared_core*> make_shared_core(std::unique_ptr<storage_holder> storage, s
         if (!found) return found.error();
         geometry = *found;
         if (!fresh && type == storage_type::file) {
-            // Whoever held fragments is gone with its process. All of them together are one now, the contents.
+            // The processes that held fragments are gone. All fragments together become one: the contents.
             lane_word was = header->state.load();
             forced = was.forced();
             contents = std::min(was.offset() << geometry.granule_shift, geometry.capacity);

@@ -1,9 +1,8 @@
 // The state of a lane that threads share, and with some storages processes too.
 //
 // Within a process the lane's word is in the core. Between processes it is in the storage's header, and the word in the
-// core counts this process's own fragments: it decides when this process lets go of the mapping, and knows nothing of
-// offsets. A child of fork has copies of its parent's fragments; those are made orphans there, so that they are not
-// released twice.
+// core counts this process's own fragments: it decides when this process unmaps the storage, and has no offset. A child
+// of fork has copies of its parent's fragments; those are made orphans there, so that they are not released twice.
 #pragma once
 
 #include <atomic>
@@ -20,11 +19,10 @@
 
 namespace lanes::detail {
 
-// An address means as much in another process only up to the page.
+// Processes map the storage at different addresses, which are equal only within a page.
 inline constexpr std::uint64_t max_alignment_between_processes = 4096;
 
-// What the lanes of a highway add up to; outlives the highway with the lanes that fragments keep. Relaxed: numbers of a
-// moment.
+// Totals over the lanes of a highway; kept after the highway by lanes that fragments keep. Relaxed: snapshots.
 struct lane_totals {
     std::atomic<std::uint64_t> bytes_held{0};  // also of disposed lanes that fragments keep
     std::atomic<std::uint32_t> not_disposed{0};
@@ -32,12 +30,11 @@ struct lane_totals {
 
 class shared_core final : public lane_core {
   public:
-    // Over memory that keeps no state, or beside the header that does.
+    // Over memory without a header (null), or with the state in a header.
     shared_core(std::unique_ptr<storage_holder>, const lane_geometry&, storage_type, lane_state* between_processes);
     ~shared_core() override;
 
-    // errc{}, and `got` has the fragment; or why not. Not a result, because this is called through several layers that
-    // would each copy it.
+    // errc{}, and `got` is the fragment; or the error. Not a result, because several layers would each copy it.
     errc allocate(std::uint64_t bytes, std::uint64_t alignment, unsigned tries, fragment::parts& got) noexcept;
     errc release(fragment_stamp) noexcept override;
     storage_type type() const noexcept override { return type_; }
@@ -50,7 +47,7 @@ class shared_core final : public lane_core {
     // Gives the memory of a lane without fragments back to the system; 0 if there are any.
     std::uint64_t purge() noexcept;
 
-    // Of a disposed lane between processes, zero.
+    // Zero for a disposed lane between processes.
     lane_word word() const noexcept;
     std::uint64_t cycle() const noexcept;
     std::uint64_t offset() const noexcept { return offset_of(word()); }
@@ -72,20 +69,20 @@ class shared_core final : public lane_core {
     }
     fragment take_contents() noexcept;
 
-    // Handlers of fork that are registered after this are called before those of lanes, which take their locks last.
+    // Registers the handlers of fork. Handlers registered later run before these, so the locks of lanes are taken last.
     static void know_fork() noexcept;
-    // In the child of fork: what was alive belongs to the parent.
+    // In the child of fork: live fragments belong to the parent.
     void disown_fragments() noexcept;
 
-    // A highway's: its place, and the disposed lane whose place it took. Set before others see the lane.
+    // For lanes of a highway: the index, and the disposed lane that it replaces. Set before other threads see the lane.
     std::size_t index = 0;
     shared_core* replaced = nullptr;
 
-    // Where this lane was counted, with how many bytes; it counts itself out. Before the lane is shared.
+    // Adds the lane with so many bytes to the totals; its destructor subtracts them. Before the lane is shared.
     void counted_in(std::shared_ptr<lane_totals>, std::uint64_t bytes) noexcept;
     std::uint64_t counted_bytes() const noexcept { return counted_bytes_; }
 
-    // As long as it is there, the storage is; false for a disposed lane. No fragment: the lane's counts do not show it.
+    // Keeps the storage as long as it lives; false for a disposed lane. It is not counted as a fragment.
     class pin {
       public:
         explicit pin(const shared_core& core) noexcept
@@ -107,11 +104,11 @@ class shared_core final : public lane_core {
     // After each change of flags or forced resets; not between processes, where others change them.
     void note_access() noexcept;
 
-    // One more or one less in the count that keeps the storage. Gives the forced resets of this process's word.
+    // Adds or subtracts one in the count that keeps the storage. Returns the forced resets of this process's word.
     result<std::uint8_t> count_locally() noexcept;
     errc uncount_locally(std::uint8_t forced) noexcept;
 
-    // The state lies in the core, which is there; or in the storage, which must be kept while it is read.
+    // The state lies in the core, or in the storage, which must be kept while it is read.
     template <class T, class F>
     T with_state(T otherwise, F&& f) const noexcept {
         if (!between_processes()) return f(*state_);
@@ -129,12 +126,12 @@ class shared_core final : public lane_core {
     errc allocate_between_processes(std::uint64_t bytes, std::uint64_t alignment, unsigned tries,
                                     fragment::parts& got) noexcept;
 
-    // Reading the clock is a third of what an allocation costs, so small ones share a look at it.
+    // Reading the clock is a third of an allocation's cost, so small ones share a reading.
     auto noting_the_time() noexcept {
         return [this] { last_allocation_ns_.store(os::coarse_clock_ns(), std::memory_order_relaxed); };
     }
 
-    // A fragment's parts, with what was forced here and, between processes, in the header.
+    // A fragment's parts, stamped with the forced resets of this process and, between processes, of the header.
     fragment::parts parts_of(std::byte* data, std::uint64_t bytes, std::uint8_t local, std::uint8_t forced) noexcept {
         return {data, bytes, this, static_cast<fragment_stamp>(local | forced << 8)};
     }

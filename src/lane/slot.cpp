@@ -6,14 +6,14 @@
 namespace lanes {
 namespace {
 
-// The core of one block that is one fragment; nothing else refers to either, so no count decides.
+// The core of a block with exactly one fragment; nothing else refers to either, so no count is needed.
 class slot_core final : public detail::lane_core {
   public:
     static result<fragment> make(std::uint64_t bytes, std::uint64_t alignment) noexcept {
         if (errc e = detail::check_request(bytes, alignment, most_bytes); e != errc{}) return e;
         std::uint64_t align = alignment > detail::granule ? alignment : detail::granule;
         std::uint64_t front = (sizeof(slot_core) + align - 1) & ~(align - 1);
-        // An aligned request is the slower one in most heaps.
+        // Most heaps are slower with aligned requests.
         void* block = align <= __STDCPP_DEFAULT_NEW_ALIGNMENT__
                           ? ::operator new(front + bytes, std::nothrow)
                           : ::operator new(front + bytes, static_cast<std::align_val_t>(align), std::nothrow);

@@ -34,15 +34,15 @@ void checked_streambuf::positions_within(std::uint64_t length) noexcept {
     write_position_ = std::min(write_position_, length);
 }
 
-// Bytes of one piece that may be used; none at the end or after a failure.
+// Usable bytes of one piece; none at the end or after a failure.
 struct checked_streambuf::stretch {
     std::byte* at = nullptr;
     std::uint64_t bytes = 0;
     failure why = {};
 };
 
-// These two run for every character; they are inlined, and ask nobody but the fragment, as long as the stream stays in
-// its piece. Results of the size of a span with an error, handed through a virtual call, took 20 ns more.
+// These two run for every character; they are inlined, and call only the fragment's check as long as the stream stays
+// in its piece. Returning a span with an error through a virtual call took 20 ns more.
 inline checked_streambuf::stretch checked_streambuf::to_read(std::uint64_t position, piece& p) noexcept {
     if (position >= length_) return {};
     if (p.in == nullptr || position - p.shift >= p.in->size()) {
@@ -144,7 +144,7 @@ std::streamsize checked_streambuf::xsgetn(char* to, std::streamsize n) {
 std::streamsize checked_streambuf::xsputn(const char* from, std::streamsize n) {
     if (n <= 0) return 0;
     std::uint64_t before = write_position_;
-    // The stream makes a bad state of the short count; why is in last_error().
+    // The stream turns the short count into a bad state; last_error() has the reason.
     static_cast<void>(try_write({reinterpret_cast<const std::byte*>(from), static_cast<std::size_t>(n)}));
     return static_cast<std::streamsize>(write_position_ - before);
 }
@@ -251,7 +251,8 @@ highway_buf::highway_buf(highway_buf&& other)
 
 highway_buf::~highway_buf() = default;
 
-// The tile that holds the byte there, which one does. Most accesses are where the last one was, or just behind it.
+// The tile that holds the byte at `place`, which must be in one. Most accesses are where the last one was, or just
+// behind it.
 std::size_t highway_buf::tile_at(std::uint64_t place, std::size_t hint) const noexcept {
     for (std::size_t i = std::max(hint, first_); i < tiles_.size() && i <= hint + 1; ++i) {
         if (tiles_[i].start <= place && place < tiles_[i].end()) return i;
@@ -288,7 +289,7 @@ failure highway_buf::find_room(std::uint64_t position, std::uint64_t bytes, piec
 
 std::streamsize highway_buf::showmanyc() { return static_cast<std::streamsize>(length_ - read_position()); }
 
-// One tile more. `lacking`: how many bytes the call needs that takes it, of which later tiles may hold a part.
+// Adds a tile. `lacking`: bytes that the call still needs; later tiles may hold a part of them.
 result<void> highway_buf::grow(std::uint64_t lacking) noexcept {
     try {
         if (tiles_.size() == tiles_.capacity()) tiles_.reserve(std::max<std::size_t>(8, 2 * tiles_.size()));
@@ -297,7 +298,7 @@ result<void> highway_buf::grow(std::uint64_t lacking) noexcept {
     }
     std::uint64_t bytes = tile_bytes_;
     if (lacking > tile_bytes_ && options_.largest_tile > tile_bytes_) {
-        // Not above the limit first: rounding up may take it there.
+        // Compared before rounding up, which may exceed the limit.
         lacking = std::min(lacking, options_.largest_tile);
         bytes = std::min((lacking + tile_bytes_ - 1) / tile_bytes_ * tile_bytes_, options_.largest_tile);
     }
@@ -345,8 +346,7 @@ void highway_buf::begin_anew_if_empty() noexcept {
 
 void highway_buf::give_back_front() noexcept {
     while (tiles() != 0 && tiles_[first_].end() <= consumed_) tiles_[first_++].bytes.release();
-    // So that a stream that goes on for ever neither moves its tiles for each one that goes, nor keeps the places of
-    // all.
+    // A long-lived stream neither moves the list for each dropped tile, nor keeps the entries of all dropped ones.
     if (first_ >= 16 && first_ >= tiles_.size() / 2) {
         tiles_.erase(tiles_.begin(), tiles_.begin() + static_cast<std::ptrdiff_t>(first_));
         first_ = 0;
@@ -374,7 +374,7 @@ result<std::vector<fragment>> highway_buf::try_take_fragments() noexcept {
 
 namespace {
 
-// Calls f with each piece of [offset, offset + bytes), until it says no.
+// Calls f with each piece of [offset, offset + bytes), until it returns false.
 template <class Piece, class F>
 result<void> each_piece(std::uint64_t length, std::uint64_t offset, std::uint64_t bytes, Piece&& piece_at, F&& f) {
     if (offset > length) return errc::out_of_bounds;
@@ -463,7 +463,7 @@ result<void> highway_buf::try_commit(std::uint64_t bytes) noexcept {
     return {};
 }
 
-// The streams. Their buffer is made after the iostream, so that is told of it last.
+// The streams. The buffer is constructed after the iostream base, so it is attached last.
 
 fragment_stream::fragment_stream(fragment&& owned) : std::iostream(nullptr), buffer_(std::move(owned)) {
     rdbuf(&buffer_);

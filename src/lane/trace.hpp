@@ -1,4 +1,4 @@
-// What a lane says of itself, whatever kind of lane it is.
+// The text of trace(), for every kind of lane.
 #pragma once
 
 #include <sstream>

@@ -84,7 +84,8 @@ const char* message(errc e) noexcept {
         case errc::not_the_owner:
             return "only the thread that owns this lane or highway may allocate from it; see adopt()";
         case errc::fragments_alive:
-            return "fragments of so many forced resets ago are still alive that one more could not be told apart";
+            return "fragments from too many forced resets ago are still alive; after one more, the oldest would look "
+                   "valid";
         case errc::bad_option:
             return "an option is out of its range";
         case errc::out_of_memory:
@@ -94,7 +95,7 @@ const char* message(errc e) noexcept {
         case errc::file_exists:
             return "the file exists already";
         case errc::permission_denied:
-            return "the system does not permit it (read-only, or somebody else's)";
+            return "the system does not permit it (read-only, or owned by another user)";
         case errc::disk_full:
             return "the file system has no room for the file";
         case errc::not_a_lane:
@@ -106,7 +107,7 @@ const char* message(errc e) noexcept {
         case errc::system_failure:
             return "the system refused";
         case errc::contended:
-            return "other threads were faster as often as the number of tries allows";
+            return "other threads changed the lane at each of the allowed tries";
         case errc::not_innermost:
             return "a scope inside this one is open and would take the memory with it when it ends";
         case errc::file_in_use:

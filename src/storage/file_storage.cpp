@@ -15,11 +15,11 @@ namespace {
 
 constexpr unsigned all_permissions = 0777;
 
-// How often a name is sought, or a race with another process run, before that is an error. A guess: losing twice is
-// rare.
+// Attempts at finding a free name, or at opening a file that other processes make and remove, before that is an error.
+// A guess: a second failure is rare already.
 constexpr int most_tries = 16;
 
-// A new file that is not what its user asked for before its last step. Without that step it leaves nothing behind.
+// A new file in the making. If it is destroyed before the last step, it leaves nothing behind.
 class unfinished_file {
   public:
     unfinished_file(const std::filesystem::path& target, const file_storage::options& o)
@@ -36,7 +36,7 @@ class unfinished_file {
         return e != 0 ? e : os::lock_file(file_.get(), exclusive_);
     }
 
-    // The file gets the target's name. If `over`, what has it now loses it, at the same moment.
+    // Gives the file the target's name. With `over`, atomically replaces a file that has the name.
     int publish(bool over) {
         if (beside_.empty()) {
             if (!over) return os::name_unnamed(file_.get(), target_.c_str());
@@ -76,10 +76,10 @@ class unfinished_file {
     unsigned permissions_;
     bool exclusive_;
     os::descriptor file_;
-    std::string beside_;  // the name it has meanwhile; empty: none
+    std::string beside_;  // its temporary name; empty: none
 };
 
-// The path by which the file is found again from another directory, and that a symbolic link does not hide.
+// The file's path, absolute and without symbolic links.
 std::filesystem::path resolved(const std::filesystem::path& given) {
     std::error_code e;
     auto whole = std::filesystem::canonical(given, e);
@@ -89,7 +89,7 @@ std::filesystem::path resolved(const std::filesystem::path& given) {
     return e ? given : whole / given.filename();
 }
 
-// Takes the file's room. False: the system cannot promise any, which is no failure.
+// Reserves the file's blocks. False: the file system cannot reserve any, which is no failure.
 result<bool> reserve(int fd, std::uint64_t bytes) {
     int e = os::reserve_blocks(fd, bytes);
     switch (e) {
@@ -126,7 +126,7 @@ result<file_storage> file_storage::try_create(std::uint64_t bytes, const options
         if (!is_name || o.mode > open_mode::open_or_create || o.permissions > all_permissions) return errc::bad_option;
         return open_or_make(bytes, o);
     } catch (const std::exception&) {
-        return errc::out_of_memory;  // nothing in it throws but for want of memory
+        return errc::out_of_memory;  // only allocations throw in there
     }
 }
 
@@ -134,7 +134,7 @@ result<file_storage> file_storage::try_open(const std::filesystem::path& path) n
     try {
         return try_create(1, {.path = path, .mode = open_mode::open});
     } catch (const std::exception&) {
-        return errc::out_of_memory;  // the path was copied
+        return errc::out_of_memory;  // copying the path threw
     }
 }
 
@@ -142,7 +142,7 @@ result<file_storage> file_storage::open_or_make(std::uint64_t bytes, const optio
     std::filesystem::path where = resolved(o.path);
     if (o.mode == open_mode::open) return open_existing(o, where);
     if (o.mode != open_mode::open_or_create) return make(bytes, o, where);
-    // Another process may make it, or remove it, between the two.
+    // Between the two, another process may make or remove the file.
     result<file_storage> r = errc::file_not_found;
     for (int i = 0; i < most_tries; ++i) {
         r = open_existing(o, where);
@@ -160,7 +160,7 @@ result<file_storage> file_storage::open_existing(const options& o, std::filesyst
     if (int e = os::facts_of(fd.get(), facts); e != 0) return refused(e);
     if (!facts.regular) return errc::not_a_lane;
     if (int e = os::lock_file(fd.get(), o.exclusive); e != 0) return failure{errc::file_in_use, e};
-    // Who had it until then may have taken its name away, or cut it.
+    // Its former user may have removed its name or shortened it.
     os::file_facts named{};
     if (int e = os::facts_of(fd.get(), facts); e != 0) return refused(e);
     bool still_named = os::facts_of_name(where.c_str(), named) == 0 && named.file_system == facts.file_system &&
@@ -191,7 +191,8 @@ result<file_storage> file_storage::make(std::uint64_t bytes, const options& o, c
     result<file_storage> r = make(bytes, o, where, true);
     auto is = [&](errc e) { return r.error() == e; };
     if (r || is(errc::file_exists) || is(errc::disk_full) || is(errc::out_of_memory)) return r;
-    // Files without a name may be unknown here, or cannot be given one (no /proc, a filter of system calls).
+    // The file system may not support files without a name, or they cannot be given one (no /proc, a system call
+    // filter).
     return make(bytes, o, where, false);
 }
 
@@ -201,7 +202,7 @@ result<file_storage> file_storage::make(std::uint64_t bytes, const options& o, c
     bool exists = os::facts_of_name(where.c_str(), facts) == 0;
     if (exists) {
         if (o.mode != open_mode::replace) return failure{errc::file_exists, EEXIST};
-        os::descriptor old;  // who may not write to it may not replace it either
+        os::descriptor old;  // a file that the caller cannot write to must not be replaced
         int e = os::open_file(where.c_str(), old);
         if (e != 0) return e == ENOENT ? failure{errc::file_exists, EEXIST} : not_opened(e);
         if (!facts.regular) return errc::not_a_lane;
@@ -210,7 +211,7 @@ result<file_storage> file_storage::make(std::uint64_t bytes, const options& o, c
     if (int e = unnamed ? file.create_unnamed() : file.create_beside(); e != 0) return refused(e);
     if (!o.keep) file.drop_name();
 
-    // Address space first: it is had faster than blocks are, and lost without a trace.
+    // Address space first: it is cheaper than blocks, and giving it up leaves nothing behind.
     file_storage s;
     void* at = nullptr;
     if (int e = os::map_file(file.fd(), bytes, at); e != 0) return refused(e);

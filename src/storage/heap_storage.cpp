@@ -1,4 +1,4 @@
-// Storage in the process's own malloc, reached as every C++ program reaches it.
+// Storage in the process's own malloc, allocated with operator new.
 #include <algorithm>
 #include <memory>
 #include <new>

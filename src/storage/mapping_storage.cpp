@@ -19,7 +19,7 @@ grant ask_for_huge_pages(void* at, std::uint64_t bytes) {
     return granted ? grant::granted : grant::refused;
 }
 
-// A mapping with its start on `alignment`: more is taken than is needed, and what is too much is given back.
+// A mapping that starts at a multiple of `alignment`: maps more than needed and unmaps the rest.
 int map_aligned(std::uint64_t bytes, std::uint64_t alignment, std::byte*& data) {
     std::uint64_t spare = alignment - os::page_bytes();
     void* at = nullptr;

@@ -9,7 +9,7 @@
 namespace lanes {
 namespace {
 
-// Its file system is memory, and so is what it has no room for.
+// Its file system lies in memory, so no room for the file means no memory.
 failure refused_memory(int system_error) {
     failure f = refused(system_error);
     if (f.code == errc::disk_full) f.code = errc::out_of_memory;
@@ -47,7 +47,7 @@ result<memfd_storage> memfd_storage::try_create(std::uint64_t bytes, const optio
 result<memfd_storage> memfd_storage::try_open(int descriptor, size_promise wanted) noexcept {
     os::descriptor fd(descriptor);
     memfd_storage s;
-    // Sealed first, measured then: in between, nobody can shrink it.
+    // Sealed before its size is read, so that it cannot shrink in between.
     s.sealed_ = os::sealed_against_shrinking(fd.get());
     os::file_facts facts;
     if (int e = os::facts_of(fd.get(), facts); e != 0) return failure{errc::not_a_lane, e};

@@ -10,7 +10,7 @@
 
 namespace lanes {
 
-// What a pointer difference can count, in whole pages of any machine: every size below can be rounded up and added to.
+// PTRDIFF_MAX, rounded down so that every valid size can be rounded up to pages or an alignment without overflow.
 inline constexpr std::uint64_t largest_storage = PTRDIFF_MAX - (max_alignment - 1);
 
 inline bool is_storage_size(std::uint64_t bytes) { return bytes >= 1 && bytes <= largest_storage; }

@@ -1,4 +1,4 @@
-// What a refusal of the system is called in errc.
+// The errc for an errno.
 #pragma once
 
 #include <errno.h>

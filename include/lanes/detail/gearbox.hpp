@@ -4,16 +4,16 @@
 // operation in and then looks at the gear; shifting writes "no gear" first and then waits until every count has been
 // zero once:
 //
-//     operation:  in_flight += 1  |  look at gear      (both seq_cst: one of the two sees the other, so nobody is
-//     shift:      gear = shifting |  look at in_flight   at work under the old gear when the new one is written)
+//     operation:  in_flight += 1  |  look at gear      (both seq_cst: at least one sees the other, so no operation
+//     shift:      gear = shifting |  look at in_flight   of the old gear runs when the new one is written)
 //
-// The counts are spread over stripes, a cache line each, so that threads which do not meet in the data do not meet
-// here. The same word carries how many items the operations of that stripe have put in less taken out; it rides on the
-// addition that counts the operation out, and so costs nothing.
+// The counts are spread over stripes, a cache line each, so that threads which share no data do not share a count. The
+// same word carries how many items the operations of that stripe have put in less taken out; both change in the
+// addition that counts the operation out, so it costs nothing.
 //
 //     stripe:  | items, signed, 40 bits | operations in flight, 24 bits |
 //
-// 24 bits are more than Linux has threads; the sum of the items is right modulo 2^40, and a table has fewer cells.
+// 24 bits count more threads than Linux allows; the sum of the items is exact modulo 2^40, and a table has fewer cells.
 #pragma once
 
 #include <array>
@@ -42,7 +42,7 @@ class gearbox {
         return static_cast<gear_number>(gear_.load(std::memory_order_acquire) & gear_mask);
     }
 
-    // Items put in less items taken out, of all operations that have ended; of others, perhaps.
+    // Items put in less items taken out, of all operations that have ended; those under way may be included.
     std::uint64_t items() const noexcept {
         std::uint64_t sum = 0;
         for (const stripe& s : stripes_) sum += s.word.load(std::memory_order_acquire) >> in_flight_bits;
@@ -50,11 +50,10 @@ class gearbox {
         return total < 0 ? 0 : static_cast<std::uint64_t>(total);  // a take was seen and its append was not
     }
 
-    // An operation under way, for as long as the object lives; or one that is not allowed and must not be done.
+    // An operation under way, as long as the object lives; false if the gear does not allow it.
     class operation {
       public:
-        // Looks at the gear first without being counted, so that refused calls, however many, never keep a shift
-        // waiting.
+        // Reads the gear first without being counted, so that refused calls, however many, never delay a shift.
         operation(gearbox& box, unsigned gears) noexcept {
             if (!allows(gears, box.gear_.load(std::memory_order_relaxed))) return;
             word_ = &box.stripe_of_this_thread();
@@ -63,7 +62,7 @@ class gearbox {
         }
         operation(const operation&) = delete;
         operation& operator=(const operation&) = delete;
-        // Release: whoever sees the count go down (move_to) also sees what the operation did.
+        // Release: pairs with move_to, which sees the operation's writes once it sees the lower count.
         ~operation() {
             if (word_ == nullptr) return;
             word_->fetch_add((static_cast<std::uint64_t>(items_) << in_flight_bits) - 1, std::memory_order_release);
@@ -80,16 +79,16 @@ class gearbox {
         bool allowed_ = false;
     };
 
-    // What a shift has to say for itself.
+    // The result of a shift.
     struct shifted {
         errc error{};
         gear_number from = 0;       // the gear before
         std::exception_ptr thrown;  // with callback_failed
     };
 
-    // Keeps other shifts out; waits for the operations in flight; shifts; calls on_shift(from, to) if that is a change,
-    // then action(); goes back to the old gear if `come_back` or if one of them threw. `timeout` limits the waiting up
-    // to the action. Errors: wrong_gear (called from an action), gear_timeout (nothing has changed), callback_failed.
+    // Excludes other shifts; waits for the operations in flight; shifts; calls on_shift(from, to) if the gear changes,
+    // then action(); shifts back if `come_back` is set or one of them threw. `timeout` limits the waiting up to the
+    // action. Errors: wrong_gear (called from an action), gear_timeout (nothing has changed), callback_failed.
     template <class OnShift, class Action>
     shifted shift(gear_number to, bool come_back, std::chrono::nanoseconds timeout, OnShift&& on_shift,
                   Action&& action) noexcept {
@@ -144,8 +143,8 @@ class gearbox {
             limited_ = timeout < std::chrono::steady_clock::time_point::max() - now;
             if (limited_) at_ = now + timeout;
         }
-        // Until done() or too late; always asks once. Operations last microseconds, so looking again is cheaper than a
-        // wake-up that every operation would have to ask about.
+        // Waits until done() or the deadline; checks at least once. Polling, because operations last microseconds and a
+        // wake-up would cost every operation a check.
         template <class Done>
         bool wait(Done&& done) const {
             for (unsigned looks = 1; !done(); ++looks) {
@@ -163,8 +162,7 @@ class gearbox {
         bool limited_;
     };
 
-    // From the present gear to that one, with nothing in flight between them; if it is too late, back to the present
-    // one.
+    // Changes the gear once nothing is in flight; at the deadline, restores the present gear and returns false.
     bool move_to(gear_number to, const deadline& limit) noexcept {
         gear_number from = gear();
         gear_.store(static_cast<gear_number>(from | shifting),

@@ -8,12 +8,12 @@
 //     the owner's:   cursor live ...
 //     the others':   remote {forced resets : 8 | released : 56}
 //
-// A cache line each: a thread that releases asks first who the owner is, and must not take the line away that the owner
-// is allocating with.
+// Each group has a cache line of its own: a releasing thread reads the owner first, and must not take away the line
+// that the owner allocates with.
 //
-// Invariants, seen by the owner: data <= cursor <= end; `live` counts what was handed out since the last reset,
-// less what the owner itself released; live - released is what is alive. The lane is reset when that is zero: at once
-// when the owner releases the last fragment, and when the lane is full or somebody asks if another thread did.
+// Invariants, seen by the owner: data <= cursor <= end; `live` counts ranges handed out since the last reset, less
+// those that the owner released; live - released ranges are alive. The lane is reset when that is zero: at once when
+// the owner releases the last fragment; if another thread did, when the lane is full or the owner asks.
 #pragma once
 
 #include <atomic>
@@ -36,8 +36,8 @@ class LANES_API owned_core : public lane_core {
     // The calling thread is the owner. `data` is aligned to a granule; `capacity` a multiple of it.
     owned_core(std::byte* data, std::uint64_t capacity, storage_type type) noexcept;
 
-    // A range of the lane, counted as alive; null when there is no room, or when the request is a bad one: then the
-    // caller finds out why. Owner only.
+    // A range of the lane, counted as alive; null without room or for an invalid request: why_not() tells which. Owner
+    // only.
     std::byte* allocate(std::uint64_t bytes, std::uint64_t alignment) noexcept {
         auto at = cursor_.load(std::memory_order_relaxed);
         if (!is_power_of_two(alignment)) return nullptr;
@@ -52,15 +52,15 @@ class LANES_API owned_core : public lane_core {
         return reinterpret_cast<std::byte*>(at);
     }
 
-    // A fragment goes. Owner only.
+    // Releases a fragment. Owner only.
     errc release_by_owner(fragment_stamp stamp) noexcept {
         if (stamp != forced_.load(std::memory_order_relaxed)) return release_orphan();
         count_release_by_owner();
         return errc{};
     }
 
-    // The same for a range whose place is known, in a lane that is never reset by force: the last one handed out leaves
-    // its room at once.
+    // The same for a range whose address is known, in a lane that is never reset by force: the room of the last range
+    // handed out is reused at once.
     void release_block_by_owner(std::byte* block, std::uint64_t bytes) noexcept {
         auto at = reinterpret_cast<std::uintptr_t>(block);
         if (whole_granules(at + bytes) == cursor_.load(std::memory_order_relaxed)) {
@@ -69,7 +69,7 @@ class LANES_API owned_core : public lane_core {
         count_release_by_owner();
     }
 
-    // The same in the lane that allocations come from, which begins anew where it is when nothing is alive.
+    // The same in the current lane, which is reset in place when nothing is alive.
     void release_block_of_current(std::byte* block, std::uint64_t bytes) noexcept {
         if (live_.load(std::memory_order_relaxed) == 1) {
             // The owner has released all others itself, so no other thread has released any.
@@ -83,7 +83,7 @@ class LANES_API owned_core : public lane_core {
     errc release(fragment_stamp) noexcept override;  // any thread
     storage_type type() const noexcept override { return type_; }
 
-    // Why allocate() gave nothing.
+    // Why allocate() returned null.
     errc why_not(std::uint64_t bytes, std::uint64_t alignment) const noexcept;
 
     // Resets the lane if nothing in it is alive. Owner only.
@@ -98,7 +98,7 @@ class LANES_API owned_core : public lane_core {
     void set_closed(bool closed) noexcept;
     void adopt() noexcept { owner_.store(thread_identity(), std::memory_order_relaxed); }
 
-    // Any thread; a moment's truth.
+    // Any thread; snapshots.
     std::uint64_t live() const noexcept;
     std::uint64_t offset() const noexcept { return cursor_.load(std::memory_order_relaxed) - data_; }
     std::uint64_t cycle() const noexcept { return cycle_.load(std::memory_order_relaxed); }
@@ -111,7 +111,7 @@ class LANES_API owned_core : public lane_core {
   protected:
     errc why_no_access(fragment_stamp) const noexcept override;
     void storage_unused() noexcept override { storage.reset(); }
-    // The last fragment went by the owner's hand. A highway's lane tells its highway.
+    // The owner has released the last fragment. A highway's lane notifies its highway.
     virtual void became_empty() noexcept { reset(); }
     void reset() noexcept;
 
@@ -123,11 +123,11 @@ class LANES_API owned_core : public lane_core {
     static constexpr std::uint8_t forced_of(std::uint64_t remote) noexcept {
         return static_cast<std::uint8_t>(remote >> released_bits);
     }
-    // Once the lane is disposed, the count of released ranges starts so far below this number as ranges are alive.
+    // When the lane is disposed, the count of released ranges is set to this number less the ranges that are alive.
     static constexpr std::uint64_t all_released = std::uint64_t{1} << 54;
 
-    // That another thread has released something may be seen late. Then the lane is found empty when it is full, or
-    // asked.
+    // A release by another thread may be seen late. Then the lane is found empty when it is full, or by
+    // reset_if_empty().
     void count_release_by_owner() noexcept {
         std::uint64_t live = live_.load(std::memory_order_relaxed) - 1;
         live_.store(live, std::memory_order_relaxed);
@@ -142,8 +142,8 @@ class LANES_API owned_core : public lane_core {
     errc release_orphan() noexcept;
     void note_access() noexcept;
 
-    // With the base class, one cache line that is seldom written. The small ones first: there is room behind the
-    // base's.
+    // Together with the base class, one cache line that is seldom written. Small fields first, to fill the base's
+    // padding.
     std::atomic<std::uint8_t> forced_{0};  // how often the lane was reset by force, modulo 256
     std::atomic<std::uint8_t> flags_{0};
     std::uint8_t oldest_orphan_ = 0;  // forced_ when there were no orphans last

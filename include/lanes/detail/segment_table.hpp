@@ -100,14 +100,15 @@ class segment_table {
         return true;
     }
 
-    // Gives back the segments that `cells` do not need. Their cells are empty, and nobody writes to them. Locked.
+    // Gives back the segments that `cells` do not need. Their cells are empty, and no thread writes to them. Locked.
     void shrink(std::uint64_t cells) noexcept {
         unsigned had = count_.load(std::memory_order_relaxed), wanted = segments_for(cells);
         if (wanted < had) count_.store(wanted, std::memory_order_release);
         for (unsigned k = wanted; k < had; ++k) {
             parked_[k] = segments_[k].load(std::memory_order_relaxed);
             segments_[k].store(nullptr, std::memory_order_release);
-            // What comes back is zero, which is what lies there; so a refusal (locked pages) costs memory and no more.
+            // Purged pages read as zero, which the cells are already; so a refusal (locked pages) costs memory and
+            // nothing else.
             if (is_mapping(k) && zero_is_empty()) madvise(parked_[k], bytes_of(k), MADV_DONTNEED);
         }
     }

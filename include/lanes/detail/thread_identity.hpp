@@ -5,7 +5,8 @@
 
 namespace lanes::detail {
 
-// Who the calling thread is: the address of its control block. One instruction. An ended thread's may come again.
+// Identifies the calling thread by the address of its control block. One instruction. It may be reused after the thread
+// has ended.
 inline std::uintptr_t thread_identity() noexcept {
 #if defined(__x86_64__)
     std::uintptr_t self;
