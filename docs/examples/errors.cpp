@@ -5,7 +5,7 @@
 #include "expect.hpp"
 #include "lanes/highway.hpp"
 
-// Code that knows nothing of lanes asks in the standard's words.
+// Code that does not use lanes can compare with the standard's error conditions.
 static std::error_code open_journal(const char* path) {
     auto lane = lanes::file_lane::try_create(4096, {.path = path, .mode = lanes::file_storage::open_mode::open});
     return lane ? std::error_code{} : lanes::make_error_code(lane.error());
@@ -23,7 +23,7 @@ int main() {
         expect(e.which() == lanes::errc::size_out_of_range && e.code() == lanes::errc::size_out_of_range, "says which");
     }
 
-    // The same call, without exceptions: a value, or why there is none.
+    // The same call without exceptions: a value, or the error.
     if (lanes::result<lanes::fragment> f = lane.try_allocate(64, 3)) {
         expect(false, "a failure");
     } else {
@@ -31,7 +31,7 @@ int main() {
         expect(f.error() == lanes::errc::bad_alignment, "three is no power of two");
     }
 
-    // A negative number that became a size is refused like any other that no lane can hold.
+    // A negative number cast to a size is refused, like any size that no lane can hold.
     expect(lane.try_allocate(static_cast<std::uint64_t>(-1)).error() == lanes::errc::size_out_of_range, "minus one");
     expect(lane.try_allocate(0).error() == lanes::errc::size_out_of_range, "zero");
 
@@ -44,7 +44,7 @@ int main() {
     }
     expect(more.has_value(), "room again");
 
-    // What the system refused is an errc, too; lanes::error::system_error() keeps errno.
+    // Refusals of the system are an errc too; lanes::error::system_error() has the errno.
     std::error_code why = open_journal("/proc/no-such-place/journal");
     std::cout << why.category().name() << ": " << why.message() << '\n';
     expect(why == lanes::errc::file_not_found && why == std::errc::no_such_file_or_directory, "in both words");

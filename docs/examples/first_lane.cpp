@@ -20,7 +20,7 @@ int main() {
         expect(message.read<std::uint32_t>(0) == 7 && message.read<char>(4) == 'x', "what was written is read");
         expect(lane.live() == 2 && lane.cycle() == 0, "two fragments are alive");
     }
-    // The last release has reset the lane: offset 0, one cycle more, in one atomic step.
+    // The last release has reset the lane: offset 0, cycle + 1, in one atomic step.
     std::cout << lane.trace() << '\n';
     expect(lane.live() == 0 && lane.offset() == 0 && lane.cycle() == 1, "the lane is empty again");
 }

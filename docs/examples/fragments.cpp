@@ -21,7 +21,7 @@ int main() {
     lanes::heap_lane lane(64 << 10);
     lanes::fragment record = lane.allocate(64);
 
-    // write() gives the offset behind what it wrote. Nothing needs to be aligned.
+    // write() gives the offset behind the written bytes. No alignment is needed.
     id who{{1, 2, 3}};
     wall_time when = std::chrono::system_clock::now();
     std::uint64_t end = record.write(0, true);
@@ -38,14 +38,14 @@ int main() {
     expect(values.size() == 10 && samples.read<float>(9 * sizeof(float)) == 9, "a span is the fragment's bytes");
     std::vector<std::byte> copy = samples.copy();  // outlives the fragment
 
-    // Checked calls say what is wrong; the try_ form says it without an exception.
+    // Checked calls report the error; the try_ form does so without an exception.
     expect(record.try_read<double>(60).error() == lanes::errc::out_of_bounds, "past the end");
     lane.close();
-    expect(record.try_read<bool>(0).error() == lanes::errc::lane_closed, "nobody may look at a closed lane");
+    expect(record.try_read<bool>(0).error() == lanes::errc::lane_closed, "access to a closed lane is refused");
     expect(record.unchecked_read<bool>(0), "unchecked calls do not ask");
     lane.reopen();
 
-    // One owner, who may hand it over; the last one gives the range back.
+    // A fragment has one owner and can be moved; its destructor releases the range.
     lanes::fragment owner = std::move(record);
     expect(record.check() == lanes::errc::not_initialised, "nothing is left in what was moved from");
     owner.release();

@@ -38,7 +38,7 @@ int main() {
     all.clear();
     expect(highway.total_live() == 0 && highway.total_free_space() == highway.total_capacity(), "empty again");
 
-    // A callback that throws fails the one allocation, and the highway goes on.
+    // A callback that throws makes this allocation fail; the highway stays usable.
     lanes::heap_highway careful({.lanes = {4096}, .next_capacity = [](std::size_t) -> std::uint64_t {
                                      throw std::runtime_error("not today");
                                  }});

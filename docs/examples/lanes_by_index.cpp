@@ -29,15 +29,15 @@ int main() {
     highway.reopen_lane(0);  // a new lane of that capacity
     expect(highway.lane_count() == 3 && highway[0].cycle() == 0, "a new lane");
 
-    // A lane's bytes as a whole: filled from a stream or a descriptor, looked at whoever they belong to.
+    // All bytes of a lane, handed out or not: filled from a stream or a descriptor, and read.
     std::istringstream source("all of this goes to the front of the lane");
     std::uint64_t filled = highway[2].fill_from(source, 11);
     std::string_view front(reinterpret_cast<const char*>(highway[2].bytes().data()), filled);
     expect(front == "all of this", "the first bytes of the lane");
     expect(highway[2].try_fill_from(source).error() == lanes::errc::end_of_stream, "too short for all of it");
 
-    // Everything that is alive becomes stale, and the lane is empty. For the end of a phase, when you know who holds
-    // what.
+    // All live fragments become stale, and the lane is empty. For the end of a phase, when no fragment is used any
+    // more.
     lanes::fragment stale = highway[1].allocate(100);
     highway[1].force_reset();
     expect(stale.check() == lanes::errc::wrong_cycle && highway[1].live() == 0, "reset under its fragments");

@@ -11,7 +11,7 @@
 
 using namespace std::chrono_literals;
 
-// Bytes that cannot be used because something in their lane is alive: what lies before the lane's offset.
+// Bytes that cannot be reused because a fragment in their lane is alive: those before the lane's offset.
 static std::uint64_t locked(const lanes::highway& highway) {
     std::uint64_t bytes = 0;
     for (const lanes::lane_ref& lane : highway.lanes()) bytes += lane.offset();
@@ -44,7 +44,7 @@ int main() {
     expect(pinned.size() == 1, "one lane is pinned");
     std::cout << "pinned: lane " << pinned[0] << ", " << two[pinned[0]].trace() << '\n';
 
-    // What to do: what lives long moves to a highway of its own, and the lane resets.
+    // The remedy: long-lived data moves to a highway of its own, and the lane resets.
     lanes::heap_highway sessions({.lanes = {256 << 10}, .default_lane_capacity = 256 << 10});
     lanes::fragment moved = sessions.allocate(session.size());
     moved.write_bytes(0, session.bytes());
@@ -52,7 +52,8 @@ int main() {
     expect(locked(two) == 0 && two.pinned_lanes(0ns).empty(), "nothing is locked any more");
     std::cout << "moved to a highway of its own: " << sessions.trace();
 
-    // Or, where nobody can be asked: no allocation goes to the lane, and its last fragment takes the memory with it.
+    // Or, if the holder is unknown: dispose of the lane. It gets no more allocations, and its memory goes with its last
+    // fragment.
     std::size_t lane = sixteen.pinned_lanes(0ns).at(0);
     sixteen.dispose_lane(lane);
     sixteen.reopen_lane(lane);  // a new one in its place

@@ -24,12 +24,12 @@ int main() {
     mine.release();
     expect(lane.offset() == 0 && lane.cycle() == 1, "empty again");
 
-    // When another thread's was the last, the lane resets when it is full, or when the owner asks.
+    // If another thread releases the last fragment, the lane resets when it is full, or when the owner asks.
     lanes::fragment last = lane.allocate(100);
     std::thread([f = std::move(last)]() mutable { f.release(); }).join();
     expect(lane.reset_if_empty() && lane.offset() == 0, "the owner asked");
 
-    // A lane can change hands: a thread that is done with it, and one that adopts it.
+    // Ownership can move: one thread stops using the lane, and another adopts it.
     std::thread([&lane] {
         lane.adopt();
         expect(!lane.allocate(100).empty(), "mine now");
@@ -38,7 +38,7 @@ int main() {
     lane.adopt();
     std::cout << lane.trace() << '\n';
 
-    // What a lane hands out may outlive it.
+    // Fragments may outlive their lane.
     lanes::fragment survivor = lane.allocate(64);
     survivor.write(0, 42);
     lane = {};

@@ -43,7 +43,7 @@ int main() {
     for (std::thread& t : threads) t.join();
     expect(shared.total_live() == 0, "all freed");
 
-    // What cannot be had is std::bad_alloc, as containers expect; lanes::bad_alloc says why.
+    // A failed allocation throws std::bad_alloc, as containers expect; lanes::bad_alloc has the reason.
     std::pmr::vector<char> big(&for_all);
     try {
         big.resize(8 << 20);

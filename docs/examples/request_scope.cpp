@@ -14,13 +14,13 @@
 #include "lanes/frame.hpp"
 #include "lanes/scratch.hpp"
 
-// Where an answer lies that outlives its request. It is a fragment in both cases; who holds it need not know.
+// Where an answer that outlives its request is stored. It is a fragment in both cases, and is used in the same way.
 enum class lives {
     briefly,  // on the highway, the cheapest: for what goes in about the order it came. One left behind keeps its lane.
     longer    // in a slot, which is a block of the process heap: for what lives long, each for a time of its own.
 };
 
-// Parses into scratch memory, which the answer is no part of.
+// Parses into scratch memory; the answer is allocated elsewhere.
 static lanes::fragment handle(lanes::owned_highway& highway, std::string_view request, lives how) {
     lanes::frame frame(highway);  // a memory_resource, for containers
     std::pmr::vector<std::pmr::string> words(&frame);

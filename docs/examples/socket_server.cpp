@@ -1,8 +1,8 @@
 // A server that assembles framed messages on highways, with clients that are fast, stalled or greedy.
 //
 // A message is 4 bytes of length and that many bytes. The server sends each back, from the tiles where it arrived:
-// nothing is copied. A client has a highway of its own, so whoever stalls in the middle of a message keeps that and no
-// more.
+// nothing is copied. Each client has a highway of its own, so a client that stalls in the middle of a message holds
+// only that memory.
 #include <arpa/inet.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -23,7 +23,7 @@
 #include "lanes/stream.hpp"
 
 constexpr std::uint64_t largest_message = 32 << 10, tile = 4 << 10;
-// Two lanes: one resets while the other fills. Either takes what can be there at once, the largest message and a read.
+// Two lanes: one resets while the other fills. Each has room for the maximum at once, the largest message and a read.
 constexpr std::uint64_t lane_bytes = largest_message + 2 * tile, bytes_of_a_client = 2 * lane_bytes;
 
 struct client {
@@ -38,14 +38,14 @@ struct client {
     ~client() { close(socket); }
 };
 
-// Receives and answers until the socket has nothing, or takes nothing. False: the client is done with.
+// Receives and answers until the socket would block. False: the connection is over.
 static bool serve(client& c) {
     while (true) {
         while (c.owed != 0) {
             std::array<iovec, 16> parts;
             std::size_t count = c.received.fill_iovecs(parts, 0, c.owed).iovecs;
             ssize_t n = writev(c.socket, parts.data(), static_cast<int>(count));
-            if (n < 0) return errno == EAGAIN;  // who does not read answers is not read from either
+            if (n < 0) return errno == EAGAIN;  // a client that reads no answers is not read from
             c.received.consume(static_cast<std::uint64_t>(n));
             c.owed -= static_cast<std::uint64_t>(n);
         }
@@ -66,7 +66,7 @@ static bool serve(client& c) {
     }
 }
 
-// Serves so many clients, and ends with the last of them. Gives the most memory that there was for messages.
+// Serves so many clients, and ends with the last of them. Gives the peak of the memory for messages.
 static std::uint64_t run_server(int listener, int clients_to_come) {
     int poll = epoll_create1(EPOLL_CLOEXEC);
     auto watch = [poll](int socket, std::uint32_t events) {
@@ -121,7 +121,7 @@ static void run_clients(const sockaddr_in& address) {
     int greedy = connected(address);
     send_message(greedy, 2'000'000'000, "");
     char nothing;
-    expect(recv(greedy, &nothing, 1, 0) <= 0, "who wants too much is shut out");
+    expect(recv(greedy, &nothing, 1, 0) <= 0, "a client that asks for too much is disconnected");
     close(greedy);
 
     for (int i = 0; i < fast_clients; ++i) {

@@ -45,13 +45,13 @@ int main() {
     std::uint64_t expected = 0;
     expect(numbers.compare_exchange(7, expected, 1), "put back where the cell is empty");
 
-    // Gears say what is allowed. Backward: the array gets shorter, and nobody appends.
+    // Gears decide which calls are allowed. Reverse: the array gets shorter, and appends are refused.
     numbers.clutch(lanes::gear::reverse);
     expect(numbers.try_append(1).error() == lanes::errc::wrong_gear, "no appending in reverse");
     auto [index, value] = numbers.remove_last();
     expect(index == items - 1 && value != 0, "the last item");
 
-    // Parked: whoever shifts there is alone with the array.
+    // Parked: only the action of the shift may change the array.
     numbers.drive_and_return(lanes::gear::p, [&] {
         numbers.format(5);
         numbers.resize(100);

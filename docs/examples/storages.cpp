@@ -17,11 +17,11 @@ static const char* text(lanes::grant g) {
 }
 
 int main() {
-    // The process's own malloc, whichever that is.
+    // The process's own malloc.
     lanes::heap_lane heap(1 << 20, {.alignment = 4096});
     expect(reinterpret_cast<std::uintptr_t>(heap.bytes().data()) % 4096 == 0, "aligned as asked");
 
-    // Straight from the system. What it refuses is no error: the memory is there, and the storage says what it got.
+    // An anonymous mapping. A refused huge page or node is no error: the storage has memory, and says what was granted.
     lanes::mapping_lane mapping(4 << 20, {.huge_pages = true, .numa_node = 0});
     std::cout << "huge pages: " << text(mapping.storage()->huge_pages())
               << ", memory of node 0: " << text(mapping.storage()->numa()) << '\n';
@@ -35,7 +35,7 @@ int main() {
         lanes::fragment first = journal.allocate(64);
         first.write(0, std::uint64_t{42});
         entry = journal.send(std::move(first));
-        journal.storage()->sync(0, journal.storage()->size());  // on the medium from here on, and not only in the file
+        journal.storage()->sync(0, journal.storage()->size());  // now also after a power cut
     }
 
     // Opened again, perhaps by another process: what was in use is one fragment, and tokens of then name its parts.
