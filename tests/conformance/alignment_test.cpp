@@ -1,4 +1,5 @@
-// Alignment times size: aligned, big enough, not wasteful (F22).
+// Every alignment with every size: aligned, large enough, not wasteful (F22 in README.md: misaligned or wasteful
+// blocks).
 #include "check.hpp"
 
 namespace {

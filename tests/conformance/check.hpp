@@ -1,5 +1,5 @@
-// The small frame of the conformance programs: one process per promise, checks that print values, and /proc readers
-// that do not allocate.
+// The framework of the conformance programs: one process per promise, checks that print values, and /proc readers that
+// do not allocate.
 //
 // A program is a list of promises. Started without arguments it runs itself once per promise, each in a fresh process
 // with a hang alarm; started with a name it runs that promise in this process. PROMISE holds for every good malloc,

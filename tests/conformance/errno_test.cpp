@@ -1,4 +1,4 @@
-// What the malloc family says when it cannot: ENOMEM, EINVAL, and an errno that free leaves alone (F26).
+// Failed calls set ENOMEM or EINVAL, and free keeps errno (F26 in README.md: wrong errno after a failure).
 #include "check.hpp"
 
 namespace {

@@ -1,4 +1,5 @@
-// fork in a process whose other threads are inside malloc (F4); vfork, exec, and children that fork again.
+// fork in a process whose other threads are inside malloc (F4 in README.md: the child hangs); vfork, exec, and children
+// that fork again.
 #include <atomic>
 
 #include "check.hpp"

@@ -2,8 +2,8 @@
 // the program must answer NULL or go on, keep every block, and recover. Usage: injection_driver WORKLOAD [LD_PRELOAD
 // value]
 //
-// The program runs under a seccomp filter that hands its memory system calls to this driver, which lets them go on or
-// answers ENOMEM (F12).
+// The program runs under a seccomp filter that hands its memory system calls to this driver, which lets them pass or
+// answers ENOMEM (F12 in README.md: a refused memory system call).
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>

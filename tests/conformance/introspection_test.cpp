@@ -1,4 +1,4 @@
-// mallinfo2, malloc_info, malloc_stats, mallopt and malloc_trim say what is true (F27).
+// mallinfo2, malloc_info, malloc_stats, mallopt and malloc_trim say what is true (F27 in README.md: totals that drift).
 #include "check.hpp"
 
 namespace {

@@ -1,5 +1,6 @@
-// Runs a workload under RLIMIT_AS and RLIMIT_DATA: it starts, does its work, is told when there is no more memory, and
-// can go on after it has freed some (F12). Usage: limits_driver WORKLOAD [LD_PRELOAD value]
+// Runs a workload under RLIMIT_AS and RLIMIT_DATA: it starts, does its work, gets an error when there is no more
+// memory, and goes on after it has freed some (F12 in README.md: a refused memory system call). Usage: limits_driver
+// WORKLOAD [LD_PRELOAD value]
 #include "spawn.hpp"
 
 namespace {

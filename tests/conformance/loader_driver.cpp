@@ -1,6 +1,6 @@
 // Starts programs in the surroundings where preloaded allocators have failed before: other libraries first, audit
-// namespaces, late dlopen, deepbind plugins, sanitizers (F1, F2, F5, F6, F9, F15, F16, F17, F19, F25).
-// Usage: loader_driver LIBRARY DIRECTORY_OF_HELPERS; without a library ("") the program runs on libc, for comparison.
+// namespaces, late dlopen, deepbind plugins, sanitizers. README.md explains the numbers in the names. Usage:
+// loader_driver LIBRARY DIRECTORY_OF_HELPERS; without a library ("") the program runs on libc, for comparison.
 #include "spawn.hpp"
 
 namespace {

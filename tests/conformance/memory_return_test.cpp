@@ -1,4 +1,5 @@
-// What goes back to the system, what is never asked of it, and how often it faults (F7, F9, F10, F12, F21).
+// What memory goes back to the system, what is never requested, and how often the process faults. README.md explains
+// the numbers in the names.
 #include "check.hpp"
 
 namespace {

@@ -80,7 +80,7 @@ void release(block& b, random_source& random) {
     if (b.data == nullptr) return;
     verify(b, b.size, "free");
     live_bytes.fetch_sub(b.size);
-    // What is freed is overwritten: whoever else has it will see.
+    // Freed blocks are overwritten: another owner of the same memory would notice.
     memset(b.data, 0xDD, b.size < 256 ? b.size : 256);
     if (random.below(64) == 0) {
         free(realloc(b.data, 1));

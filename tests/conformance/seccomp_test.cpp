@@ -1,5 +1,5 @@
-// After start lanes makes no system call that glibc's malloc does not make: a jail that allows only those stays whole
-// (F14).
+// After start lanes makes no system call that glibc's malloc does not make, so it works in a jail that allows only
+// those (F14 in README.md).
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/syscall.h>

@@ -1,4 +1,5 @@
-// Threads that come, go, free what others allocated, and free after they are almost gone (F8, F13, F18, F24, F28).
+// Threads that start, end, free blocks of other threads, and free while they end. README.md explains the numbers in the
+// names.
 #include <sched.h>
 
 #include <atomic>

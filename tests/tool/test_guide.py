@@ -1,4 +1,4 @@
-"""What docs/lanes.md shows is the code that runs, what it names is there, and it leaves nothing out."""
+"""What docs/lanes.md shows is the code that runs, what it names is there, and it leaves nothing out; numbers are defined."""
 import glob
 import os
 import re
@@ -38,6 +38,25 @@ def rows():
             yield cells
 
 
+def defined_numbers(document, letter):
+    """The numbers that a document's table defines: those of its first column."""
+    return set(re.findall(rf"^\| ({letter}\d+) \|", read(os.path.join(SOURCE_ROOT, document)), re.MULTILINE))
+
+
+def used_numbers(text, letter):
+    """F12, also as a part of a test's name; not 0xF1 and not UTF16LE."""
+    return set(re.findall(rf"(?<![A-Za-z0-9]){letter}[1-9]\d?(?![A-Za-z0-9])", text))
+
+
+def own_texts():
+    """Every source and document of the project, but for the results, which quote other programs."""
+    for folder in ("README.md", "bench", "docs", "include", "interpose", "src", "tests", "tools"):
+        for path in glob.glob(os.path.join(SOURCE_ROOT, folder, "**"), recursive=True) or [os.path.join(SOURCE_ROOT, folder)]:
+            ours = path.endswith((".c", ".cpp", ".h", ".hpp", ".py", ".md", ".build"))
+            if ours and not os.path.basename(path).startswith("results"):
+                yield path
+
+
 def links(text):
     """The files that a text links to, as paths here."""
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
@@ -59,6 +78,18 @@ class Guide(unittest.TestCase):
 
     def test_every_feature_has_a_row(self):
         self.assertEqual([cells[0] for cells in rows()], ROWS)
+
+    def test_every_number_is_defined(self):
+        defined = {"F": defined_numbers("tests/conformance/README.md", "F"), "A": defined_numbers(GUIDE, "A")}
+        self.assertEqual(len(defined["F"]), 28)
+        for path in own_texts():
+            for letter, numbers in defined.items():
+                unknown = used_numbers(read(path), letter) - numbers
+                self.assertFalse(unknown, f"{os.path.relpath(path, SOURCE_ROOT)} uses numbers that no table defines")
+
+    def test_a_number_that_is_not_defined_is_found(self):
+        unknown = "F" + "29"  # not written out: this file is searched too
+        self.assertEqual(used_numbers(f"PROMISE(F2_{unknown}_late) at 0xF1 (F4), UTF16LE", "F"), {"F2", unknown, "F4"})
 
     def test_every_row_has_header_source_tests_and_example(self):
         folders = ["include/lanes/", ("src/lane/", "src/storage/", "include/lanes/"), "tests/lane/", "docs/examples/"]

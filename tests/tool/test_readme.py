@@ -62,5 +62,15 @@ class Guide(Readme):
     needed = (EXAMPLE + "first_lane", LANES)
 
 
+class Bench(Readme):
+    document = "bench/README.md"
+    needed = (LANES,)
+
+
+class Traces(Readme):
+    document = "docs/traces.md"
+    needed = (LANES,)
+
+
 if __name__ == "__main__":
     unittest.main()

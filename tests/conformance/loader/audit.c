@@ -1,4 +1,4 @@
-/* The smallest audit library; it makes the loader build a second namespace (F6). */
+/* The smallest audit library; it makes the loader build a second namespace. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif

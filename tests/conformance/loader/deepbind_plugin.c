@@ -1,4 +1,4 @@
-/* Loaded with RTLD_DEEPBIND: its malloc is libc's own, whatever is preloaded (F15). */
+/* Loaded with RTLD_DEEPBIND: its malloc is libc's own, whatever is preloaded. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif

@@ -1,5 +1,4 @@
-/* A library that is preloaded before ours and calls the whole family from its constructor, before any of ours ran
- * (F1). */
+/* A library that is preloaded before ours and calls the whole family from its constructor, before any of ours ran. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif

@@ -1,4 +1,4 @@
-/* Loads the allocator late with RTLD_LOCAL, uses it from threads, closes it while they live (F2, F16).
+/* Loads the allocator late with RTLD_LOCAL, uses it from threads, closes it while they live.
    Usage: late_loader LIBRARY [EATER] */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1

@@ -115,7 +115,7 @@ void use_thread_local_plugin(const char* path) {
     }
 }
 
-// What is still freed when everything else is over (F17).
+// Objects that are freed after main has returned.
 struct late {
     std::unique_ptr<std::string> text = std::make_unique<std::string>(500, 'l');
     ~late() {
@@ -157,7 +157,7 @@ int main(int argc, char** argv) {
     use_what_the_loader_allocates();
     if (argc > 1 && argv[1][0] != 0) use_deepbind_plugin(argv[1]);
     if (argc > 2 && argv[2][0] != 0) use_thread_local_plugin(argv[2]);
-    // A thread that is still running when main returns (F17).
+    // A thread that is still running when main returns.
     std::thread([] {
         for (;;) std::free(std::malloc(1000));
     }).detach();

@@ -1,4 +1,4 @@
-// Built with -fsanitize=address; the loader driver preloads the allocator into it (F19).
+// Built with -fsanitize=address; the loader driver preloads the allocator into it.
 #include <cstdio>
 #include <string>
 #include <vector>

@@ -1,5 +1,5 @@
 /* Linked with -static against the static archive: every introspection call links, without a second malloc from libc,
- * and the program runs on lanes (F20). */
+ * and the program runs on lanes. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif

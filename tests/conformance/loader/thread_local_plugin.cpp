@@ -1,4 +1,4 @@
-// A plugin whose thread_local objects outlive its dlclose (F16).
+// A plugin whose thread_local objects outlive its dlclose.
 #include <cstddef>
 #include <memory>
 #include <string>

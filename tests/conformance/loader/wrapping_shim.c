@@ -1,5 +1,5 @@
 /* Wraps what an allocator may call, each by dlsym(RTLD_NEXT) at its first call, as libfaketime and tebako do; dlsym may
-   itself allocate (F5). */
+   itself allocate. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
