@@ -68,7 +68,8 @@ outcome twice_after_other_allocations() {
     return look_for_overlap(small);
 }
 
-// The block has a new owner when it is freed again: nobody can tell, unless freed memory rests for a while.
+// The block has a new owner when it is freed again: no allocator can tell, unless it holds freed memory back for a
+// while.
 outcome twice_after_reuse() {
     warm_up(small);
     void* block = allocate(small);
@@ -149,7 +150,7 @@ outcome large_twice_with_one_between() {
     return look_for_overlap(large);
 }
 
-// Far larger than what anybody keeps: the memory is gone with the first free.
+// Larger than what any allocator keeps: the memory goes back to the system with the first free.
 outcome huge_twice() {
     constexpr std::size_t huge = 64 << 20;
     void* block = allocate(huge);

@@ -36,7 +36,7 @@ outcome plain_link() {
     return look_in_victim(size);
 }
 
-// As where a pointer is mixed with its own address, which an attacker who has read one address knows.
+// As in allocators that mix a link with its own address, which an attacker who has read one address knows.
 template <std::size_t size>
 outcome mixed_link() {
     freed_blocks freed(size);

@@ -32,7 +32,7 @@ struct neighbours {
     bytes low, high;
 };
 
-// The neighbour's contents have changed and nobody has noticed, or the heap hands out memory twice.
+// The neighbour's contents have changed unnoticed, or the heap hands out memory twice.
 outcome silent_damage(const neighbours& hit, bytes neighbour) {
     bool damaged = hit.changed(neighbour);
     for (bytes block : hit.all) release(block);

@@ -61,7 +61,7 @@ static inline double milliseconds_now(void) {
     return (double)now.tv_sec * 1e3 + (double)now.tv_nsec * 1e-6;
 }
 
-/* Of the process: what a busy neighbour on the machine adds to the wall clock is no allocator's doing. */
+/* Process time: the wall clock would include the time that other processes take. */
 static inline double cpu_milliseconds_now(void) {
     struct timespec now;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);

@@ -2,7 +2,7 @@
 //
 // An assembler belongs to a connection. receive() reads once from its socket and gives the bytes read (0 at the end,
 // less on an error); each message that is complete then goes to `done(length, first bytes, last byte)`, and its memory
-// goes at once. `room` is asked to drop somebody else's half message when memory may not grow any more.
+// goes at once. `room` is called to drop another connection's incomplete message when memory may not grow any more.
 #pragma once
 
 #include <sys/socket.h>
@@ -30,7 +30,7 @@ inline u64 length_of(const void* header) {
     return length;
 }
 
-// Where reads go that nobody has a better place for: one for the whole server.
+// The buffer for reads that have no better place: one for the whole server.
 using staging = std::array<char, read_bytes>;
 
 // A block for each message, of its exact size: the rest of a message is read straight into it, what comes behind is
@@ -248,7 +248,7 @@ class bounded_highway {
     lanes::owned_highway highway_;
 };
 
-// The rivals' blocks: nothing bounds them.
+// Blocks of the other contenders, without a limit.
 template <class Source>
 class unbounded {
   public:

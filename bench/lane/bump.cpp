@@ -1,7 +1,7 @@
 // Requests of 8 to 512 bytes that are released all at once, `batch` of them at a time.
 //
-// Allocation and release are reported apart, in nanoseconds a request. Everybody who can is given what he works in
-// beforehand, so that in small batches no page is touched for the first time.
+// Allocation and release are reported apart, in nanoseconds a request. Contenders that can take a buffer get it
+// beforehand, so that small batches touch no page for the first time.
 #include <optional>
 
 #include "contest.hpp"

@@ -10,7 +10,7 @@ using namespace contest;
 
 namespace {
 
-// What a frame may cost at least: a buffer, a pointer into it that is set back, and no question whether there is room.
+// The lower bound: a buffer, a pointer into it that is set back, and no check for room.
 class raw_stack {
   public:
     class scope {

@@ -1,4 +1,4 @@
-// The first seed library's own test: blocks of one byte that one thread allocates and another one frees.
+// Blocks of one byte that one thread allocates and another one frees.
 //
 // They are handed over through a plain array and a published index, so no queue is measured; and of both threads only
 // the time in which they allocate and free. A hand-over is `batch` blocks.

@@ -1,7 +1,7 @@
 // A server on a loopback socket that assembles messages of 32 bytes to 64 KiB from fast, slow and stalled clients.
 //
 // One thread serves all connections with epoll, another one is all clients. Stalled clients send three quarters of a
-// large message and then nothing. A server whose memory is bounded drops who has been silent for longest.
+// large message and then nothing. A server with bounded memory drops the connection that has been silent for longest.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -132,7 +132,7 @@ class server {
         close(fd);
     }
 
-    // Of the others, who holds memory and has been silent for longest.
+    // Of the other connections that hold memory, the one silent for longest.
     void drop_oldest(int asking) {
         int oldest = -1;
         for (std::size_t fd = 0; fd < most_sockets; fd++) {

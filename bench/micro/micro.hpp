@@ -20,7 +20,7 @@ inline void count_items(benchmark::State& state, std::size_t per_iteration) {
     state.SetItemsProcessed(static_cast<std::int64_t>(per_iteration) * static_cast<std::int64_t>(state.iterations()));
 }
 
-// A block that nobody writes to costs an allocator that hands out untouched pages nothing.
+// A block that is never written to costs nothing in allocators that hand out untouched pages.
 inline void* touched(void* block) {
     if (block == nullptr) std::abort();
     *static_cast<volatile unsigned char*>(block) = 1;

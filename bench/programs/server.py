@@ -10,7 +10,7 @@ START_TIMEOUT_S = 30
 STOP_TIMEOUT_S = 20
 PR_SET_PDEATHSIG = 1
 
-# The variables of allocators that the caller may have set for himself would change what is measured.
+# The variables of allocators that the caller may have set would change what is measured.
 ALLOCATOR_VARIABLES = ("LD_PRELOAD", "MALLOC_", "MIMALLOC_", "LANES_", "GLIBC_TUNABLES", "TCMALLOC_", "RPMALLOC_")
 _libc = ctypes.CDLL(None)
 
@@ -40,7 +40,7 @@ def environment(**more):
 
 
 def processors():
-    """(for the server, for who loads it): apart if there are two, so that they do not take each other's time."""
+    """Processors (for the server, for its clients): different ones if there are two, so that they do not compete for time."""
     allowed = sorted(os.sched_getaffinity(0))
     return (allowed[:1], allowed[1:]) if len(allowed) > 1 else (allowed, allowed)
 

@@ -1,5 +1,5 @@
 // Tasks on their way through a pool of threads and back: closures and shared results, allocated by the thread that
-// asks, filled in by the one that works, and freed by whoever lets go last.
+// asks, filled in by the one that works, and freed by the last one to use them.
 #include <functional>
 #include <latch>
 #include <memory>

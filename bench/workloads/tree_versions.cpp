@@ -1,6 +1,5 @@
 // A search tree that is never changed in place, as functional languages keep their maps: an insertion copies the path
-// from the root and shares the rest, and a version lives as long as anybody counts on it. Some versions are kept for
-// long.
+// from the root and shares the rest, and a version lives as long as it is referenced. Some versions are kept for long.
 #include <utility>
 
 #include "workload.hpp"

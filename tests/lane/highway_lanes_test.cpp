@@ -1,5 +1,4 @@
-// The lanes of a highway by index: closing, reopening and disposing them, those that one fragment pins, and the first
-// seed library's own tests.
+// The lanes of a highway by index: closing, reopening and disposing them, and lanes that one fragment pins.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -129,7 +128,7 @@ TEST_P(lanes_of_a_highway, of_those_who_reopen_one_at_once_one_makes_a_lane) {
     }
 }
 
-// Threads allocate, mark, look and release, while others do to the lanes what may be done to them.
+// Threads allocate, mark, check and release, while others close, reopen, dispose and trim the lanes.
 template <class F>
 void while_others_allocate(highway& h, F&& meddle, int times) {
     std::atomic<bool> enough = false;
@@ -213,7 +212,7 @@ TEST_P(lanes_of_a_highway, may_be_trimmed_closed_and_reopened_while_threads_allo
                 break;
         }
     };
-    // Who reopens what trim has set aside must not let it be handed out.
+    // Reopening a lane that trim is working on must not let it be handed out.
     std::atomic<bool> enough = false;
     std::thread reopener([&] {
         while (!enough) {
@@ -273,7 +272,7 @@ TEST_P(lanes_of_a_highway, are_pinned_by_a_fragment_that_nobody_allocated_after)
     EXPECT_EQ(h.pinned_lanes(milliseconds(0)), indices());
 }
 
-// Who sees that a fragment is alive must not take its lane for one that nobody has used for long.
+// A lane with a new live fragment must never look as if it had not been used for long.
 TEST_P(lanes_of_a_highway, are_not_pinned_by_a_fragment_of_this_moment) {
     highway h = make({.lanes = {4 * kib, 4 * kib}, .new_lane_timeout = std::chrono::minutes(5)});
     fragment other = h[1].allocate(16);
@@ -293,7 +292,7 @@ TEST_P(lanes_of_a_highway, are_not_pinned_by_a_fragment_of_this_moment) {
     EXPECT_EQ(pinned, 0u);
 }
 
-// ---- the seed's tests
+// ---- one promise at a time
 
 // AtomicSpan: what is written through a span is what the fragment reads.
 TEST_P(lanes_of_a_highway, a_span_is_the_fragments_own_bytes) {
@@ -323,7 +322,7 @@ TEST_P(lanes_of_a_highway, a_fragment_of_a_closed_one_is_refused_and_kept) {
     EXPECT_EQ(f.read<int>(0), 77);
 }
 
-// OverResetting: a range given back twice is said to be so, and takes nobody else's place.
+// A range released twice is reported, and releases no other range.
 TEST_P(lanes_of_a_highway, releasing_a_range_twice_is_said_and_harms_no_count) {
     highway h = make({.lanes = {4 * kib}});
     fragment::parts parts = h.allocate(100).detach();
@@ -372,7 +371,7 @@ TEST_P(lanes_of_a_highway, hitting_a_limit_throws_or_is_ignored_as_the_callback_
     EXPECT_FALSE(h.allocate(16).empty());
 }
 
-// NoLuckGate: whoever finds no place in the gate has no luck, and nothing breaks.
+// Threads that find no place in the growth gate fail, and nothing else does.
 TEST_P(lanes_of_a_highway, who_finds_no_place_in_the_gate_has_no_luck) {
     highway h = make({.lanes = {4 * kib}, .default_lane_capacity = 4 * kib, .new_lane_timeout = milliseconds(0)});
     std::atomic<unsigned> got = 0, no_luck = 0, wrong = 0;
@@ -416,7 +415,7 @@ TEST_P(lanes_of_a_highway, one_may_be_filled_from_a_stream) {
     EXPECT_EQ(h[1].live(), 1u);
 }
 
-// NonDisposedFragments: those that are still there when the highway goes keep what they lie in, and nothing more.
+// Fragments that outlive the highway keep their lanes, and nothing more.
 TEST_P(lanes_of_a_highway, fragments_that_nobody_released_end_with_their_owner) {
     std::size_t descriptors = open_descriptors();
     for (int round = 0; round < 3; ++round) {

@@ -1,4 +1,4 @@
-// Highways that may not or cannot grow, and lose nothing then: limits and their callbacks, and storages that say no.
+// Highways that may not or cannot grow, and lose nothing then: limits and their callbacks, and storages that fail.
 #include <gtest/gtest.h>
 #include <sys/syscall.h>
 #include <unistd.h>

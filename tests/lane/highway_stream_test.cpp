@@ -345,7 +345,7 @@ TEST(highway_stream, works_with_iterators_lines_and_manipulators) {
     EXPECT_EQ(copy.str(), contents(stream.buffer()));
 }
 
-// The seed's example: an object graph goes into a highway and comes back.
+// An object graph is serialised into a highway and read back.
 struct person {
     std::string name;
     std::int64_t born;

@@ -190,7 +190,7 @@ TEST_P(every_highway, totals_are_the_sums_over_its_lanes) {
     fragment a = h[0].allocate(kib), b = h[0].allocate(kib), c = h[1].allocate(2 * kib);
     EXPECT_EQ(h.total_live(), 3u);
     EXPECT_EQ(h.total_free_space(), 20 * kib);
-    h.close_lane(1);  // what nobody can have is not free
+    h.close_lane(1);  // room that cannot be allocated is not free
     EXPECT_EQ(h.total_free_space(), 14 * kib);
     EXPECT_EQ(h.total_capacity(), 24 * kib);
     EXPECT_EQ(h.total_live(), 3u);
@@ -406,7 +406,7 @@ TEST(passthrough_highway_test, refuses_what_every_highway_refuses) {
     h.dispose();
     EXPECT_TRUE(h.disposed());
     EXPECT_EQ(h.try_allocate(16).error(), errc::highway_disposed);
-    EXPECT_EQ(f.check(), errc{});  // a slot belongs to nobody else
+    EXPECT_EQ(f.check(), errc{});  // a slot is not affected
     EXPECT_TRUE(is_marked(f, 2));
 }
 

@@ -1,5 +1,4 @@
-// Many threads on one highway: every fragment has its bytes for itself, whoever allocates, grows, hands over and
-// releases.
+// Many threads on one highway: no two live fragments share a byte, while threads allocate, grow, hand over and release.
 #include <gtest/gtest.h>
 
 #include <atomic>

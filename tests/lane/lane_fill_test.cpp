@@ -118,7 +118,7 @@ TEST(lane, does_not_fill_more_than_it_has) {
 
 TEST(lane, a_fill_hands_out_nothing) {
     heap_lane lane(64);
-    lane.close();  // which keeps nobody from filling
+    lane.close();  // which does not prevent filling
     std::istringstream stream(std::string(64, 'x'));
     EXPECT_EQ(lane.fill_from(stream), 64u);
     EXPECT_EQ(lane.live(), 0u);

@@ -536,11 +536,11 @@ TEST(lane, gives_memory_back_only_while_it_is_empty) {
     purged_lane lane(1024);
     the = &lane;
     purged_storage::during = [] {
-        EXPECT_EQ(the->try_allocate(16).error(), errc::lane_full) << "nobody gets what is being given back";
+        EXPECT_EQ(the->try_allocate(16).error(), errc::lane_full) << "memory that is being purged is not handed out";
         the->close();
     };
     EXPECT_EQ(lane.purge(), 1024u);
-    EXPECT_TRUE(lane.closed()) << "who closed it meanwhile wanted it closed";
+    EXPECT_TRUE(lane.closed()) << "a lane that was closed meanwhile stays closed";
     EXPECT_EQ(lane.live(), 0u);
     EXPECT_EQ(lane.offset(), 0u);
     lane.reopen();

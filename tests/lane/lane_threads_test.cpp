@@ -47,12 +47,12 @@ std::uint64_t work(lane_ref lane, unsigned tag, std::uint64_t seed, int steps, A
             held.push_back({*std::move(f), mine});
         } else if (!held.empty()) {
             std::swap(held[random.below(held.size())], held.back());
-            EXPECT_TRUE(is_marked(held.back().it, held.back().seed)) << "somebody else wrote there";
+            EXPECT_TRUE(is_marked(held.back().it, held.back().seed)) << "another thread wrote there";
             EXPECT_EQ(held.back().it.release(), errc{});
             held.pop_back();
         }
     }
-    for (tagged& t : held) EXPECT_TRUE(is_marked(t.it, t.seed)) << "somebody else wrote there";
+    for (tagged& t : held) EXPECT_TRUE(is_marked(t.it, t.seed)) << "another thread wrote there";
     return got;
 }
 
@@ -293,7 +293,7 @@ TEST(lane_threads, gives_up_after_as_many_tries_as_it_was_told) {
         auto got = detail::take_range(state, geometry, 16, 16, 1);
         if (got) {
             ++won;
-            detail::release_range(state, got->forced);  // or the rival has
+            detail::release_range(state, got->forced);  // unless the other thread has
         } else {
             ASSERT_EQ(got.error(), errc::contended);
             ++contended;

@@ -183,7 +183,7 @@ TYPED_TEST(shared_resource, holds_every_container_and_gets_all_back) {
 
 TYPED_TEST(shared_resource, zero_bytes_are_a_block_of_a_byte) {
     zero_bytes_are_a_block(this->resource);
-    // Nobody else gets that byte either.
+    // No other block has that byte either.
     std::vector<std::pair<void*, fragment>> pairs;
     living_ranges ranges;
     for (int i = 0; i < 100; ++i) {

@@ -72,7 +72,7 @@ struct message_of_both {
 
 TEST(owned_highway_threads, what_a_producer_allocates_and_consumers_free_stays_within_a_bound) {
     random_source random("producer and consumers");
-    // Four times what is ever on its way: whoever loses lanes does not get through.
+    // Four times the maximum in flight: a highway that loses lanes fails.
     owned_highway highway({.lane_bytes = 64 * kib, .max_bytes = 16 * mib, .keep_bytes = 2 * mib});
     hand_over<message_of_both> way(4 * mib);
     std::atomic<std::size_t> broken{0};
@@ -204,7 +204,7 @@ TEST(owned_highway_threads, threads_with_a_highway_each_free_each_others_blocks_
                     if (random.percent(60)) {
                         own.push_back(b);
                     } else {
-                        // Whoever frees it need not know whose it is, or whether that highway is still there.
+                        // The freeing thread need not know the owner, or whether the highway still exists.
                         to[(mine + 1 + random.below(threads - 1)) % threads]->put(b, bytes);
                     }
                     if (own.size() > 100 || (!own.empty() && random.percent(30))) {

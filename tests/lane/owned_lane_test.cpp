@@ -304,7 +304,7 @@ TEST(owned_lane, room_that_others_released_comes_back_when_it_is_needed_or_asked
     fragment a = lane.allocate(32), b = lane.allocate(32);
     elsewhere([&] { a.release(), b.release(); });
     EXPECT_EQ(lane.live(), 0u);
-    EXPECT_EQ(lane.offset(), 64u) << "nobody but the owner resets";
+    EXPECT_EQ(lane.offset(), 64u) << "only the owner resets";
     EXPECT_EQ(lane.cycle(), 0u);
     fragment c = lane.allocate(64);
     EXPECT_EQ(lane.cycle(), 1u);

@@ -1,4 +1,4 @@
-// Scratch scopes: as they nest, and as they must not, which loses nothing.
+// Scratch scopes, nested correctly, and used in the wrong order, which loses nothing.
 #include "lanes/scratch.hpp"
 
 #include <gtest/gtest.h>

@@ -81,7 +81,7 @@ TEST(shared_memory, a_sent_fragment_is_received_with_its_bytes_and_released_on_t
     fragment_token token = lane.send(std::move(f));
     EXPECT_TRUE(f.empty());
     EXPECT_EQ(token.size, 100u);
-    EXPECT_EQ(lane.live(), 1u) << "it belongs to whoever receives it";
+    EXPECT_EQ(lane.live(), 1u) << "the receiver owns it";
     EXPECT_EQ(other.live(), 1u);
     std::span<std::byte> seen = other.look(token);
     EXPECT_TRUE(holds(seen.data(), seen.size(), 7));

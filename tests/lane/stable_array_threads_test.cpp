@@ -240,7 +240,7 @@ TEST(stable_array_threads, shifting_gears_under_load_loses_nothing) {
             for (std::uint64_t shift = 0; shift < 1000000 && working.load() != 0; ++shift) {
                 array.drive(all_gears[random.below(3)], [] {});
                 array.drive_and_return(gear::p, [&] {
-                    // Nobody else puts or takes now: what is counted is what is there, and it stays.
+                    // No other thread puts or takes now: count() is exact and does not change.
                     auto there = items_of(array);
                     EXPECT_EQ(there.size(), array.count());
                     EXPECT_EQ(items_of(array), there);

@@ -23,7 +23,7 @@ ERROR_MARK = "lanes:"          # how every line begins that the allocator writes
 
 
 class Failed(Exception):
-    """What went wrong, in words for whoever reads the test log."""
+    """What went wrong, in words for the test log."""
 
 
 def become_subreaper():
@@ -76,7 +76,7 @@ def tail(text, lines=15):
 
 
 def free_port():
-    """Below the range from which the kernel serves others, so that nobody is given it before the server has it."""
+    """Below the range from which the kernel serves others, so that no other socket gets it before the server has it."""
     while True:
         port = random.SystemRandom().randrange(10_000, 30_000)
         with socket.socket() as probe, contextlib.suppress(OSError):
@@ -107,7 +107,7 @@ class Run:
         if self.verify:
             stats_file.create(self.stats_path)
 
-    # Whom a program runs as, when the suite runs as root and the program refuses root.
+    # The account a program runs under, when the suite runs as root and the program refuses root.
     unprivileged = None
 
     def drop_root(self, *names):
@@ -218,7 +218,7 @@ class Run:
             raise Failed(f"{self.preload.name} is not mapped in process {pid}")
 
     def expect_active(self, programs):
-        """Each of `programs` has claimed a statistics slot, used memory, and nobody found an error."""
+        """Each of `programs` has claimed a statistics slot, used memory, and none has counted an error."""
         errors = [line for line in self.stderr_path.read_text(errors="replace").split("\n")
                   if line.startswith(ERROR_MARK)]
         if errors:

@@ -23,13 +23,13 @@ def _layout():
 
 
 MAGIC, VERSION, SLOT_BYTES, COUNTERS = _layout()
-# Whoever allocates at all counts in one of these.
+# Every process that allocates counts in one of these.
 ALLOCATIONS = ("slow_mallocs", "slots_allocated", "blocks_allocated", "blobs_allocated")
 assert set(ALLOCATIONS) <= set(COUNTERS)
 
 
 def create(path, slots=8192):
-    """A sparse file with room for `slots` processes. Whoever runs under another user must be able to write it."""
+    """A sparse file with room for `slots` processes. Processes of other users must be able to write it."""
     with open(path, "wb") as file:
         file.write(FILE_HEADER.pack(MAGIC, VERSION, slots, 0))
         file.truncate(SLOT_BYTES * (slots + 1))

@@ -147,7 +147,7 @@ TEST_F(file_storage_refusals, a_full_disk_is_an_error_when_it_is_made_and_not_a_
             CHILD_REQUIRE(std::filesystem::exists(beside));
         }
 
-        // And one that nobody may write to.
+        // And one that is read-only for everyone.
         CHILD_REQUIRE(mount("none", directory.path().c_str(), nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr) == 0);
         for (mode how : {mode::create, mode::replace, mode::open, mode::open_or_create}) {
             auto none =

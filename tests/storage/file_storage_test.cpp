@@ -116,7 +116,7 @@ TEST_F(file_storage_names, open_refuses_a_name_that_is_not_there) {
     EXPECT_TRUE(directory.empty());
 }
 
-// One removes its files again and again; whoever gets one in between has it by its name.
+// One process removes its files again and again; one opened in between still has its name.
 TEST_F(file_storage_names, is_never_one_that_has_lost_its_name) {
     std::atomic<bool> enough{false};
     std::thread remover([&] {

@@ -1,4 +1,4 @@
-// Storage that processes share: who may map it, how it is handed over, and that nobody can pull it away.
+// Storage that processes share: who may map it, how it is handed over, and that no process can shrink it.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>

@@ -101,7 +101,7 @@ inline bool refuse(long call, int answer, unsigned argument = 0, std::uint32_t m
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
 }
 
-// For use in a child: no rights from here on but those of everybody.
+// For use in a child: drops all privileges.
 inline bool become_nobody() {
     if (geteuid() != 0) return true;
     return setgroups(0, nullptr) == 0 && syscall(SYS_setgid, 65534) == 0 && syscall(SYS_setuid, 65534) == 0;

@@ -1,4 +1,4 @@
-// Blocks that carry what they must contain, so that whoever frees one can tell whether it is still intact.
+// Blocks that carry what they must contain, so that any thread that frees one can check it.
 #pragma once
 
 #include <atomic>

@@ -220,8 +220,8 @@ TEST_F(ground_test, memory_is_counted_as_far_as_it_was_touched) {
     EXPECT_EQ(purge(0), 3 * slice_bytes);
 }
 
-// A slice being purged is neither free nor in use; a child must not inherit one in that state, for nobody would ever
-// end it there.
+// A slice being purged is neither free nor in use; a child must not inherit one in that state, because its purge would
+// never end there.
 TEST_F(ground_test, the_child_of_a_fork_loses_no_slice_to_a_purge_that_was_under_way) {
     std::atomic<bool> stop{false};
     auto churn = [&] {

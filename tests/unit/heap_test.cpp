@@ -217,7 +217,7 @@ TEST(heap, free_leaves_errno_alone) {
 }
 
 TEST(heap, trim_gives_back_all_that_is_free) {
-    trim(0);  // what this thread's cache holds, nobody else can give back
+    trim(0);  // only this thread can give back what its cache holds
     test::in_new_thread([] {
         survey_totals before = survey_now();
         std::vector<void*> blocks;

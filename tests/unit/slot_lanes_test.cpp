@@ -169,7 +169,7 @@ TEST_F(slot_lane_test, the_size_of_the_last_object_in_a_bump_lane_does_not_chang
             last = p;
             void* q = allocate_bumped_object(208);
             last = nullptr;
-            while (looking) std::this_thread::yield();  // so that nobody asks about a block that is freed
+            while (looking) std::this_thread::yield();  // so that no thread asks about a freed block
             lanes_free(q);
             lanes_free(p);
         }

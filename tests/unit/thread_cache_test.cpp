@@ -425,7 +425,7 @@ TEST_F(thread_cache_test, the_child_of_a_fork_goes_on_with_a_full_one) {
             live.push_back(lanes_malloc(bytes));
             test::fill(live.back(), bytes, bytes);
         }
-        // Another thread's, too, which nobody empties in the child.
+        // Another thread's cache too, which no thread empties in the child.
         std::atomic<int> stage{0};
         std::thread other([&] {
             skip_bump_lane();
