@@ -23,7 +23,7 @@ extern char** environ;
 
 enum { most_preloads = 16, exit_usage = 2, exit_unstarted = 127, exit_signal = 128 };
 
-/* After the work the process sleeps for the hold; what it takes beyond that, it hangs. */
+/* After the work the process sleeps for the hold; beyond that time it counts as hanging. */
 static const double hold_grace_s = 10.0;
 
 static const int ending_signals[] = {SIGTERM, SIGINT, SIGHUP};

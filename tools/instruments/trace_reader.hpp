@@ -1,6 +1,6 @@
 // Reads traces: trusts nothing in them, and allocates nothing.
 //
-// The file is not mapped: its pages would show in the RSS of whoever replays it. It is read through small buffers.
+// The file is not mapped: its pages would count in the RSS of the replaying process. It is read through small buffers.
 #pragma once
 
 #include <fcntl.h>
@@ -263,9 +263,8 @@ class buffers {
     table<u8> memory_;
 };
 
-// Goes through the events in the order of the schedule, as a replay would. After it has found nothing, a replay needs
-// no checks of its own: slots and threads exist, every block is allocated once before it is freed, and no wait is in
-// vain.
+// Goes through the events in the order of the schedule, as a replay would. If it finds nothing wrong, a replay needs no
+// checks of its own: slots and threads exist, every block is allocated once before it is freed, and every wait ends.
 class checker {
   public:
     explicit checker(const view& file)

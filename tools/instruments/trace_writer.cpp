@@ -178,8 +178,8 @@ void put_number(std::vector<u8>& bytes, u64 value) {
     bytes.push_back(static_cast<u8>(value));
 }
 
-// A thread keeps the slots it has freed and uses the last one first: then neither has to wait for another thread. What
-// it has beyond this goes to all, first in, first out, so that whoever takes one will hardly ever have to wait.
+// A thread keeps the slots it has freed and uses the last one first: then neither has to wait for another thread.
+// Surplus slots go to a common queue, first in, first out, so that a thread that takes one hardly ever has to wait.
 constexpr std::size_t most_own_slots = 256;
 // New slots come in runs, so that threads do not write into each other's cache lines.
 constexpr u32 new_slots = 64;

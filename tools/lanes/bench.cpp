@@ -35,7 +35,7 @@ compare::result read_result(const std::string& path) {
     }
 }
 
-// A row that some allocator survives, but not lanes.
+// A row that fails under lanes, but not under every allocator.
 bool lanes_fails(const compare::row& row) {
     const compare::series* lanes = compare::series_of(row, compare::judged_allocator);
     return lanes != nullptr && !lanes->failure.empty() &&

@@ -72,7 +72,7 @@ int doctor(const std::string& command_or_pid) {
         if (auto pid = parse_pid(command_or_pid)) return doctor_process(*pid);
         return doctor_command(command_or_pid);
     } catch (const failure& problem) {
-        // 126 and 127 are for what was to be run; here they only mean that the input is bad.
+        // 126 and 127 are about running a command; doctor runs none, so they become bad_input.
         throw failure(exit_code::bad_input, problem.what());
     }
 }

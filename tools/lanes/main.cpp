@@ -201,7 +201,7 @@ class command_line {
             ->expected(1)
             ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
         bench.start = [options, actions, files, parser = bench.parser](const words&) {
-            // The short form is for the instrument, not for judging; what the user asks for himself stays.
+            // The quick form tests the instrument and judges nothing; options that the user has given stay.
             if (options->quick && parser->count("--runs") == 0) options->rounds = 1;
             if (options->quick && parser->count("--hold") == 0) options->hold_s = 0.1;
             return lanes::tool::bench(*options, *actions, *files);
@@ -233,7 +233,8 @@ class command_line {
         to->add_option("--html", files.html, "write a page to this file");
     }
 
-    // As typed, but in what is ours every file by its last part: where it lies on this machine is nobody's business.
+    // The command line as typed, with the files of our own options reduced to their names: reports show no path of this
+    // machine.
     words without_folders() const {
         words shown = {"lanes"};
         bool ours = true;

@@ -22,7 +22,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A table that goes into a file or a pipe; what a screen shows without wrapping.
+// The width of a table in a file or a pipe: a screen shows it without wrapping.
 constexpr unsigned width_without_terminal = 120;
 
 unsigned columns() {

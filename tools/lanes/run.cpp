@@ -17,7 +17,7 @@
 namespace lanes::tool {
 namespace {
 
-// A compile of a large project starts some thousand processes; a slot that nobody claims takes no memory.
+// A compile of a large project starts some thousand processes; an unclaimed slot takes no memory.
 constexpr std::uint32_t slots = 4096;
 
 // What keeps lanes out, as far as the file shows it. A program that cannot be examined may still run.

@@ -1,4 +1,4 @@
-// A command that is started with an environment of ours, gets the signals that we get, and is waited for.
+// Starts a command with a given environment, passes signals on to it, and waits for it.
 #include "tools/support/child.hpp"
 
 #include <fcntl.h>
@@ -28,8 +28,8 @@ bool is_passed_on(int signal) {
     return std::find(std::begin(kept), std::end(kept), signal) == std::end(kept);
 }
 
-// Signals wait from here on, so that none is lost between the start of the child and the loop that passes them on. A
-// blocked signal also reaches process 1, for which the kernel drops those without a handler.
+// Signals are blocked from here on, so that none is lost between the start of the child and the loop that passes them
+// on. A blocked signal also reaches process 1, for which the kernel drops those without a handler.
 class held_signals {
   public:
     held_signals() {
@@ -39,7 +39,7 @@ class held_signals {
         }
         sigaddset(&held_, SIGCHLD);
         sigprocmask(SIG_BLOCK, &held_, &before_);
-        // Whoever started us may have ignored it; then the kernel would not keep the child's exit status.
+        // The parent may have set it to ignored; then the kernel would not keep the child's exit status.
         signal(SIGCHLD, SIG_DFL);
     }
     ~held_signals() { sigprocmask(SIG_SETMASK, &before_, nullptr); }

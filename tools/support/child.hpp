@@ -1,4 +1,4 @@
-// A command that is started with an environment of ours, gets the signals that we get, and is waited for.
+// Starts a command with a given environment, passes signals on to it, and waits for it.
 #pragma once
 
 #include <sys/types.h>
@@ -11,7 +11,7 @@
 
 namespace lanes::tool {
 
-// The texts as the C library wants them, ended by a null pointer; valid while `strings` is.
+// The strings as an array that ends with a null pointer; valid as long as `strings` is.
 std::vector<char*> pointers_to(const std::vector<std::string>& strings);
 
 std::vector<std::string> current_environment();
@@ -36,7 +36,7 @@ ended_child run_child(const std::string& path, const std::vector<std::string>& c
 
 std::string outcome_text(int status);  // "exit code 0", "killed by signal 9 (Killed)"
 
-// What a shell would end with: the exit code, or 128 and the signal.
+// The exit code of a shell for that status: the command's, or 128 plus the signal.
 int exit_code_of(int status);
 
 }  // namespace lanes::tool

@@ -82,7 +82,7 @@ void diagnose_executable(const elf_facts& facts, diagnosis& found) {
     }
     if (auto own = facts.defined.find("malloc"); own != facts.defined.end() && !is_dynamic_loader(facts)) {
         found.prevent(own->second.dynamic
-                          ? "the executable defines malloc itself, and its own definition wins over a preload"
+                          ? "the executable defines malloc itself, and its own definition precedes a preload"
                           : "the executable has its own malloc linked in and calls that one directly",
                       "build it with its own allocator switched off (for jemalloc or mimalloc, a build option)");
     }

@@ -26,7 +26,7 @@ struct diagnosis {
 // program cannot be read or is neither an ELF file nor a script.
 diagnosis diagnose_program(const resolved_program& program, const std::string& library);
 
-// What in the executable itself, apart from where it is preloaded, keeps lanes out.
+// Why the executable itself, apart from how the library is preloaded, prevents lanes.
 void diagnose_executable(const elf_facts& facts, diagnosis& found);
 
 // "is setuid", "is setgid", "has file capabilities", or nothing: what gives this user other rights by exec of the file.
@@ -36,7 +36,7 @@ std::string gained_rights(const std::string& path);
 // The symbols that read_elf has to look for on behalf of diagnose_executable.
 const std::vector<std::string>& symbols_of_interest();
 
-// The value of LD_PRELOAD as other allocators in it: whether one comes before lanes, or comes at all.
+// Other allocators in a value of LD_PRELOAD: whether there is one, and whether it comes before lanes.
 void diagnose_preload(std::string_view value, bool lanes_goes_first, diagnosis& found);
 
 }  // namespace lanes::tool

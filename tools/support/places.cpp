@@ -1,4 +1,4 @@
-// Where the parts that a comparison needs lie.
+// Finds the files that a comparison needs.
 #include "tools/support/places.hpp"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// Where the parts that a comparison needs lie: beside this command in the build folder, or where they were installed.
+// The files that a comparison needs: beside this command in the build folder, or where they were installed.
 #pragma once
 
 #include <string>

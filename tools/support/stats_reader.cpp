@@ -62,7 +62,7 @@ stats_file_content read_content(const file_descriptor& file, const std::string& 
     return content;
 }
 
-// The owner holds a lock as long as it lives, in every PID namespace; whoever gets the lock looks at a leftover.
+// The owner holds a lock as long as it lives, across PID namespaces; a file whose lock is free is a leftover.
 void remove_leftovers(const std::string& folder) {
     DIR* directory = opendir(folder.c_str());
     if (directory == nullptr) return;

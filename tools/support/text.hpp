@@ -29,10 +29,11 @@ std::string markdown_text(std::string_view text);
 // A command as a shell would take it.
 std::string command_text(const std::vector<std::string>& command);
 
-// "62.1", "0.812", "1204": three digits that count, more only before the point. `decimals` >= 0 sets those behind it.
+// "62.1", "0.812", "1204": three significant digits, more only before the point. `decimals` >= 0 sets the digits behind
+// it.
 std::string number_text(double value, int decimals = -1);
 
-// "0.81", "0.039", "11.2", "120": as exact as it is of use.
+// "0.81", "0.039", "11.2", "120": as many digits as a ratio needs.
 std::string ratio_number(double ratio);
 
 // "15,204": groups of thousands, for counts.
