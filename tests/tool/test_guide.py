@@ -92,7 +92,7 @@ class Guide(unittest.TestCase):
         self.assertEqual(used_numbers(f"PROMISE(F2_{unknown}_late) at 0xF1 (F4), UTF16LE", "F"), {"F2", unknown, "F4"})
 
     def test_every_row_has_header_source_tests_and_example(self):
-        folders = ["include/lanes/", ("src/lane/", "src/storage/", "include/lanes/"), "tests/lane/", "docs/examples/"]
+        folders = ["include/lanes/", ("src/lane/", "src/storage/", "include/lanes/"), ("tests/lane/", "tests/storage/"), "docs/examples/"]
         for number, _, *cells in rows():
             self.assertEqual(len(cells), len(folders), number)
             for cell, folder in zip(cells, folders):
