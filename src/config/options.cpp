@@ -1,34 +1,52 @@
 // Reads the LANES_ variables against the option table.
 #include "config/options.hpp"
 
+#include "base/edit_distance.hpp"
+
 namespace lanes::config {
 namespace {
 
 constexpr option table[] = {
     {option_id::disable, "LANES_DISABLE", option_kind::flag, 0, 0, 1, "", "",
-     "pass every call on to the C library's own malloc"},
+     "pass every call on to the C library's own malloc",
+     "to find out whether lanes is the cause of a problem, or for one program among many that are preloaded"},
     {option_id::on_error, "LANES_ON_ERROR", option_kind::choice, 0, 0, 0, "abort|warn|ignore", "",
-     "what follows a bad free or a damaged free list: a line and abort, a line only, or nothing"},
+     "what follows a bad free or a damaged free list: a line and abort, a line only, or nothing",
+     "to `warn` when a service has to go on with a known error until it is mended; memory that the error damaged stays "
+     "damaged"},
     {option_id::stats, "LANES_STATS", option_kind::text, 0, 0, 0, "", "",
-     "a statistics file made by `lanes run`; the process keeps its counters there, so they outlive it"},
+     "a statistics file made by `lanes run`; the process keeps its counters there, so they outlive it",
+     "seldom by hand: `lanes run --stats-file FILE` makes the file and sets this"},
     {option_id::summary, "LANES_SUMMARY", option_kind::flag, 0, 0, 1, "", "",
-     "print the counters to stderr when the process exits"},
+     "print the counters to stderr when the process exits",
+     "for a program that is preloaded without `lanes run --summary`"},
     {option_id::verbose, "LANES_VERBOSE", option_kind::flag, 0, 0, 1, "", "",
-     "print one line to stderr at start that says lanes is active"},
+     "print one line to stderr at start that says lanes is active",
+     "when it is not clear whether a preload takes effect, as in a container or a unit file"},
     {option_id::strict, "LANES_STRICT", option_kind::flag, 0, 0, 1, "", "",
-     "abort at start when a LANES_ variable is unknown or out of range"},
+     "abort at start when a LANES_ variable is unknown or out of range",
+     "in tests and deployments, where a misspelt option should not pass unseen"},
     {option_id::purge_budget_kib, "LANES_PURGE_BUDGET", option_kind::number, 1024, 0, 1ull << 32, "", "KiB",
-     "free memory that may stay backed by RAM, whatever the process uses"},
+     "free memory that may stay backed by RAM, whatever the process uses",
+     "up for a program that frees and allocates the same MiBs over and over and spends its time in page faults; to 0 "
+     "for many small processes on one machine"},
     {option_id::purge_share, "LANES_PURGE_SHARE", option_kind::number, 16, 1, 1024, "", "",
-     "one part in this many of the live memory may stay backed by RAM when free, if that is more"},
+     "one part in this many of the live memory may stay backed by RAM when free, if that is more",
+     "down to trade memory for time (4 keeps a quarter of what is live), up for the contrary"},
     {option_id::huge_from_mib, "LANES_HUGE_PAGES", option_kind::number, 16, 0, 1u << 20, "", "MiB",
-     "from this much in use on, new dense memory may be huge pages; 0 never asks for them"},
+     "from this much in use on, new dense memory may be huge pages; 0 never asks for them",
+     "to 0 where memory counts more than time, or where latency suffers from the kernel's work on huge pages"},
     {option_id::reserve_gib, "LANES_RESERVE", option_kind::number, 1024, 1, 1024, "", "GiB",
-     "address space to reserve at start; below 8 none is reserved, and memory is mapped in pieces as it is needed"},
+     "address space to reserve at start; below 8 none is reserved, and memory is mapped in pieces as it is needed",
+     "down for a program that limits its address space after its start (`RLIMIT_AS`), or where a large virtual size "
+     "alarms a monitor"},
     {option_id::scavenger_ms, "LANES_SCAVENGER", option_kind::number, 0, 0, 3600'000, "", "ms",
-     "period of a background thread that gives free memory back; 0 starts no thread"},
+     "period of a background thread that gives free memory back; 0 starts no thread",
+     "to 1000 or so for a service that falls idle after bursts: free memory otherwise goes back only as the program "
+     "frees more"},
     {option_id::library, "LANES_LIB", option_kind::text, 0, 0, 0, "", "",
-     "the library that `lanes run` preloads, if not the one installed beside it"},
+     "the library that `lanes run` preloads, if not the one installed beside it",
+     "to try another build of the library, or where it was moved away from the command"},
 };
 static_assert(sizeof table / sizeof table[0] == static_cast<std::size_t>(option_id::count));
 
@@ -104,33 +122,11 @@ bool parse(const option& o, const char* value, std::uint64_t& out) {
     return false;
 }
 
-// Edit distance between two short names; both are cut at 31 characters, longer than any option.
-unsigned distance(const char* a, std::size_t n, const char* b) {
-    constexpr std::size_t most = 31;
-    std::size_t m = length(b);
-    n = n < most ? n : most;
-    m = m < most ? m : most;
-    unsigned row[most + 1];
-    for (std::size_t j = 0; j <= m; ++j) row[j] = static_cast<unsigned>(j);
-    for (std::size_t i = 1; i <= n; ++i) {
-        unsigned diagonal = row[0];
-        row[0] = static_cast<unsigned>(i);
-        for (std::size_t j = 1; j <= m; ++j) {
-            unsigned best = diagonal + (a[i - 1] != b[j - 1]);
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = best;
-        }
-    }
-    return row[m];
-}
-
 const char* nearest_name(const char* name, std::size_t n) {
     const char* best = table[0].name;
     unsigned best_distance = ~0u;
     for (const option& o : table) {
-        unsigned d = distance(name, n, o.name);
+        unsigned d = base::edit_distance(name, n, o.name, length(o.name));
         if (d < best_distance) best_distance = d, best = o.name;
     }
     return best;

@@ -1,4 +1,5 @@
-// The one table of options: name, meaning, default and range. The library reads it at start; `lanes options` prints it.
+// The one table of options: name, meaning, default, range and use. The library reads it at start; `lanes options`
+// prints it, and docs/options.md is what its --markdown prints.
 #pragma once
 
 #include <cstddef>
@@ -38,7 +39,8 @@ struct option {
     std::uint64_t min, max;  // for number
     const char* choices;     // for choice: "abort|warn|ignore"
     const char* unit;        // printed behind the value; "" where there is none
-    const char* meaning;     // one sentence
+    const char* meaning;     // its effect, in one sentence
+    const char* when;        // when to change it, in one sentence that goes on after "Change it"
 };
 
 // In order of option_id.

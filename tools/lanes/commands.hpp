@@ -16,6 +16,8 @@ struct run_options {
     std::string stats_file;  // where its counters go and stay; empty: in a file that is removed at the end
 };
 
+enum class options_format : std::uint8_t { table, json, markdown };
+
 struct record_options {
     std::string trace;              // the file to write
     std::uint64_t limit = 1 << 30;  // bytes on disk while recording, for each process
@@ -36,7 +38,7 @@ struct bench_actions {
 int run(const run_options& options, const std::vector<std::string>& command);
 int record(const record_options& options, const std::vector<std::string>& command);
 int doctor(const std::string& command_or_pid);
-int list_options(bool json);
+int list_options(options_format format);
 int stats(const std::string& pid_or_file, bool json);
 int compare_allocators(const compare::comparison_options& options, const report_files& files,
                        const std::vector<std::string>& command);

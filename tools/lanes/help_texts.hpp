@@ -49,6 +49,10 @@ inline constexpr const char* doctor_notes =
     "\n"
     "Exit code: 0 if lanes is or would be active, 1 if not, 2 if there is no such command or process.\n";
 
+inline constexpr const char* options_notes =
+    "An option is a variable in the environment of the program. One that is misspelt or out of range is reported by\n"
+    "the program once, and ignored. docs/options.md says when to change which.\n";
+
 inline constexpr const char* stats_notes =
     "A number is a process; anything else is a statistics file, such as LANES_STATS names in a program that\n"
     "`lanes run` started. The process goes on undisturbed. Byte counts in JSON are bytes.\n";

@@ -4,11 +4,16 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
 #include <functional>
+#include <iostream>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/edit_distance.hpp"
 #include "tools/lanes/commands.hpp"
 #include "tools/lanes/help_texts.hpp"
 #include "tools/support/failure.hpp"
@@ -25,9 +30,9 @@ using words = std::vector<std::string>;
 struct subcommand {
     CLI::App* parser = nullptr;
     std::function<int(const words& command)> start;
-    const char* usage = nullptr;             // how a command goes behind it; none: it takes no command
-    int usage_error = exit_code::bad_input;  // with which it ends when it was typed wrongly
-    bool without_dashes = false;             // the command may begin without "--": at the first word that is no option
+    const char* usage = nullptr;           // how a command goes behind it; none: it takes no command
+    int own_error = exit_code::bad_input;  // with which it ends when it was typed wrongly, or cannot print
+    bool without_dashes = false;           // the command may begin without "--": at the first word that is no option
 };
 
 class command_line {
@@ -46,31 +51,103 @@ class command_line {
         add_bench();
     }
 
+    // Runs what was typed; gives the exit code.
     int run() {
-        const subcommand* wanted = named(typed_.size() > 1 ? typed_[1] : "");
+        const subcommand* wanted = named(first_word());
+        std::string name = wanted != nullptr ? "lanes " + first_word() : "lanes";
+        auto complain = [&](int code, const std::string& what) {
+            std::fputs(fmt::format("{}: {}\n", name, what).c_str(), stderr);
+            return code;
+        };
+        try {
+            int code = parse_and_start();
+            std::cout.flush();
+            bool written = std::ferror(stdout) == 0 && !std::cout.fail();
+            if (std::fclose(stdout) == 0 && written) return code;
+        } catch (const failure& problem) {
+            return complain(problem.exit_code(), problem.what());
+        } catch (const std::exception& problem) {
+            // fmt throws where a write fails.
+            if (std::ferror(stdout) == 0 && std::ferror(stderr) == 0) {
+                return complain(exit_code::run_failed, problem.what());
+            }
+        }
+        return complain(own_error_of(wanted), fmt::format("cannot write the output: {}", std::strerror(errno)));
+    }
+
+  private:
+    std::string first_word() const { return typed_.size() > 1 ? typed_[1] : ""; }
+
+    int parse_and_start() {
+        const subcommand* wanted = named(first_word());
+        if (wanted == nullptr && !first_word().empty() && first_word()[0] != '-') refuse_command(first_word());
         bool takes_command = wanted != nullptr && wanted->usage != nullptr;
         std::size_t cut = takes_command ? command_start(*wanted) : typed_.size();
         words command(typed_.begin() + static_cast<std::ptrdiff_t>(cut), typed_.end());
         words ours(typed_.begin() + 1, typed_.end() - static_cast<std::ptrdiff_t>(command.size()));
         if (takes_command && ours.back() == "--") ours.pop_back();
-        std::reverse(ours.begin(), ours.end());  // as CLI11 wants them
+        words reversed(ours.rbegin(), ours.rend());  // as CLI11 wants them
         try {
-            app_.parse(std::move(ours));
+            app_.parse(std::move(reversed));
         } catch (const CLI::CallForVersion& version) {
             return app_.exit(version);
         } catch (const CLI::CallForHelp& help) {
             return app_.exit(help);
         } catch (const CLI::ParseError& error) {
+            refuse_unknown_option(wanted, ours);
             refuse(wanted, error.what(), command.empty());
         }
         wanted = named(app_.get_subcommands().front()->get_name());
         if (wanted->usage != nullptr && command.empty()) {
-            throw failure(wanted->usage_error, fmt::format("no command was given; write it behind: {}", wanted->usage));
+            throw failure(wanted->own_error, fmt::format("no command was given; write it behind: {}", wanted->usage));
         }
         return wanted->start(command);
     }
 
-  private:
+    // Of the names, the one that was probably meant; empty if none is near.
+    static std::string nearest(const std::string& typed, const words& names) {
+        std::string best;
+        std::size_t best_distance = (typed.size() + 1) / 2 + 1;  // half of it may be wrong
+        for (const std::string& name : names) {
+            std::size_t distance = lanes::base::edit_distance(typed.data(), typed.size(), name.data(), name.size());
+            if (distance < best_distance) best_distance = distance, best = name;
+        }
+        return best;
+    }
+
+    static std::string suggestion(const std::string& typed, const words& names) {
+        std::string meant = nearest(typed, names);
+        return meant.empty() ? ";" : fmt::format("; did you mean '{}'?", meant);
+    }
+
+    [[noreturn]] void refuse_command(const std::string& typed) const {
+        words names;
+        for (const subcommand& one : subcommands_) names.push_back(one.parser->get_name());
+        throw failure(exit_code::bad_input,
+                      fmt::format("no command '{}'{} `lanes --help` lists them", typed, suggestion(typed, names)));
+    }
+
+    // Comes back if there is none.
+    void refuse_unknown_option(const subcommand* wanted, const words& ours) const {
+        const CLI::App* parser = wanted != nullptr ? wanted->parser : &app_;
+        words names;
+        for (const CLI::Option* option : parser->get_options()) {
+            for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
+        }
+        for (std::size_t i = wanted != nullptr ? 1 : 0; i < ours.size(); ++i) {
+            std::string typed = ours[i].substr(0, ours[i].find('='));
+            if (!typed.starts_with("-")) continue;
+            if (const CLI::Option* option = parser->get_option_no_throw(typed)) {
+                if (takes_value(*option) && typed == ours[i]) ++i;
+                continue;
+            }
+            throw failure(own_error_of(wanted), fmt::format("no option '{}'{} {} lists them", typed,
+                                                            suggestion(typed, names), help_of(wanted)));
+        }
+    }
+
+    static bool takes_value(const CLI::Option& option) { return option.get_items_expected_min() > 0; }
+
     // The index of the command in `lanes run [options] [--] command ...`, and past the end if there is none. What
     // follows belongs to the command alone, even where it looks like an option of ours.
     std::size_t command_start(const subcommand& of) const {
@@ -79,17 +156,23 @@ class command_line {
             if (!of.without_dashes) continue;
             if (typed_[i][0] != '-') return i;
             const CLI::Option* option = of.parser->get_option_no_throw(typed_[i]);
-            if (option != nullptr && option->get_items_expected_min() > 0) ++i;  // its value
+            if (option != nullptr && takes_value(*option)) ++i;  // its value
         }
         return typed_.size();
     }
 
+    static int own_error_of(const subcommand* wanted) {
+        return wanted != nullptr ? wanted->own_error : exit_code::bad_input;
+    }
+
+    static std::string help_of(const subcommand* wanted) {
+        return fmt::format("`lanes{} --help`", wanted != nullptr ? " " + wanted->parser->get_name() : "");
+    }
+
     [[noreturn]] static void refuse(const subcommand* wanted, const std::string& why, bool no_command) {
-        std::string name = wanted != nullptr ? " " + wanted->parser->get_name() : "";
         bool needs_command = wanted != nullptr && wanted->usage != nullptr && no_command;
-        throw failure(wanted != nullptr ? wanted->usage_error : exit_code::bad_input,
-                      fmt::format("{}; `lanes{} --help` shows how{}", why, name,
-                                  needs_command ? " (the command goes behind --)" : ""));
+        throw failure(own_error_of(wanted), fmt::format("{}; {} shows how{}", why, help_of(wanted),
+                                                        needs_command ? " (the command goes behind --)" : ""));
     }
 
     const subcommand* named(const std::string& name) const {
@@ -124,7 +207,7 @@ class command_line {
         run.parser->add_option("--stats-file", options->stats_file,
                                "keep its counters in this file, for `lanes stats`");
         put_command_behind(run, "lanes run -- your-command");
-        run.usage_error = exit_code::run_failed;
+        run.own_error = exit_code::run_failed;
         run.without_dashes = true;
         run.start = [options](const words& command) { return lanes::tool::run(*options, command); };
     }
@@ -138,9 +221,17 @@ class command_line {
 
     void add_options() {
         auto json = std::make_shared<bool>(false);
-        subcommand& options = add("options", "list what can be set, with the values in this environment", "");
-        options.parser->add_flag("--json", *json, "for programs");
-        options.start = [json](const words&) { return list_options(*json); };
+        auto markdown = std::make_shared<bool>(false);
+        subcommand& options =
+            add("options", "list what can be set, with the values in this environment", options_notes);
+        auto json_flag = options.parser->add_flag("--json", *json, "for programs");
+        options.parser->add_flag("--markdown", *markdown, "as docs/options.md: when to change which, without values")
+            ->excludes(json_flag);
+        options.start = [json, markdown](const words&) {
+            return list_options(*json       ? options_format::json
+                                : *markdown ? options_format::markdown
+                                            : options_format::table);
+        };
     }
 
     void add_stats() {
@@ -163,7 +254,7 @@ class command_line {
             ->transform(CLI::AsSizeValue(false));
         record.parser->add_flag("--follow-forks", options->follow_forks, "also the processes that it starts");
         put_command_behind(record, "lanes record --trace FILE -- your-command");
-        record.usage_error = exit_code::run_failed;
+        record.own_error = exit_code::run_failed;
         record.start = [options](const words& command) { return lanes::tool::record(*options, command); };
     }
 
@@ -269,14 +360,5 @@ void open_standard_descriptors() {
 
 int main(int argc, char** argv) {
     open_standard_descriptors();
-    std::string name = argc > 1 && argv[1][0] != '-' ? fmt::format("lanes {}", argv[1]) : "lanes";
-    try {
-        return command_line(argc, argv).run();
-    } catch (const failure& problem) {
-        fmt::print(stderr, "{}: {}\n", name, problem.what());
-        return problem.exit_code();
-    } catch (const std::exception& problem) {
-        fmt::print(stderr, "{}: {}\n", name, problem.what());
-        return exit_code::run_failed;
-    }
+    return command_line(argc, argv).run();
 }

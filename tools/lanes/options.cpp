@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "tools/lanes/commands.hpp"
+#include "tools/support/strings.hpp"
 
 namespace lanes::tool {
 namespace {
@@ -98,25 +99,67 @@ void print_json(const config::option_values& values) {
         }
         if (o.kind == option_kind::number) row["range"] = {o.min, o.max};
         if (o.kind == option_kind::choice) {
-            for (std::string_view rest = o.choices; !rest.empty();) {
-                auto bar = rest.find('|');
-                row["choices"].push_back(rest.substr(0, bar));
-                rest.remove_prefix(bar == std::string_view::npos ? rest.size() : bar + 1);
-            }
+            row["choices"] = split(o.choices, '|');
         }
         row["unit"] = o.unit;
         row["meaning"] = o.meaning;
+        row["when"] = o.when;
         all.push_back(std::move(row));
     }
     fmt::print("{}\n", all.dump(2, ' ', false, nlohmann::json::error_handler_t::replace));
 }
 
+std::string code_text(const std::string& text) { return text.empty() ? "none" : fmt::format("`{}`", text); }
+
+// In a cell, the bar between choices would be one between columns.
+std::string accepted_cell(const option& o) {
+    switch (o.kind) {
+        case option_kind::flag:
+            return "`0`, `1`";
+        case option_kind::number:
+            return fmt::format("{} to {}{}{}", o.min, o.max, *o.unit != 0 ? " " : "", o.unit);
+        case option_kind::choice: {
+            std::string names;
+            for (const std::string& name : split(o.choices, '|'))
+                names += (names.empty() ? "" : ", ") + code_text(name);
+            return names;
+        }
+        case option_kind::text:
+            return "any text";
+    }
+    return {};
+}
+
+void print_markdown() {
+    fmt::print(
+        "# Options\n\n"
+        "<!-- Printed by `lanes options --markdown` from the table in src/config/options.cpp: change it there. -->\n\n"
+        "An option is a variable in the environment of the program: `LANES_VERBOSE=1 lanes run -- your-command`. What "
+        "is\n"
+        "not set has its default, which suits most programs; `lanes options` shows the values of your environment. "
+        "One\n"
+        "that is misspelt or out of range is reported by the program once, and ignored. Flags also take `no`/`yes`,\n"
+        "`off`/`on` and `false`/`true`. A program with more rights than its user (setuid) takes only "
+        "`LANES_DISABLE`.\n\n"
+        "| option | type | default | accepted | effect | change it |\n"
+        "|---|---|---|---|---|---|\n");
+    for (const option& o : config::option_table()) {
+        fmt::print("| `{}` | {} | {}{}{} | {} | {} | {} |\n", o.name, kind_name(o.kind),
+                   code_text(value_text(o, o.fallback, nullptr)), *o.unit != 0 ? " " : "", o.unit, accepted_cell(o),
+                   o.meaning, o.when);
+    }
+}
+
 }  // namespace
 
-int list_options(bool json) {
+int list_options(options_format format) {
+    if (format == options_format::markdown) {
+        print_markdown();
+        return 0;
+    }
     config::option_values values{};
     config::read_options(environ, true, values, report);
-    json ? print_json(values) : print_table(values);
+    format == options_format::json ? print_json(values) : print_table(values);
     return 0;
 }
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 
 #include "tools/lanes/commands.hpp"
 #include "tools/lanes/summary.hpp"
@@ -19,6 +20,9 @@ namespace {
 
 // A compile of a large project starts some thousand processes; an unclaimed slot takes no memory.
 constexpr std::uint32_t slots = 4096;
+
+// Unlike fmt::print this goes on when nothing can be written: a full log does not keep the command from running.
+void warn(const std::string& what) { std::fputs(fmt::format("lanes run: warning: {}\n", what).c_str(), stderr); }
 
 // What keeps lanes out, as far as the file shows it. A program that cannot be examined may still run.
 diagnosis examine(const std::string& path, const std::string& library) {
@@ -71,8 +75,7 @@ int run(const run_options& options, const std::vector<std::string>& command) {
                           fmt::format("'{}' was not started, because it cannot run on lanes: {}; {}", path,
                                       known.reason, known.advice));
         }
-        fmt::print(stderr, "lanes run: warning: '{}' runs, but not on lanes: {}; {}\n", path, known.reason,
-                   known.advice);
+        warn(fmt::format("'{}' runs, but not on lanes: {}; {}", path, known.reason, known.advice));
     }
 
     auto environment = current_environment();
@@ -106,7 +109,7 @@ int run(const run_options& options, const std::vector<std::string>& command) {
                       fmt::format("'{}' did not run on lanes ({}): {}", path, over.outcome, over.why_not));
     }
     if (!over.active && !options.summary && known.works) {
-        fmt::print(stderr, "lanes run: warning: '{}' did not run on lanes: {}\n", path, over.why_not);
+        warn(fmt::format("'{}' did not run on lanes: {}", path, over.why_not));
     }
     return exit_code_of(child.status);
 }
