@@ -97,7 +97,7 @@ class LANES_API bad_alloc : public std::bad_alloc {
     errc which_;
 };
 
-// Throws bad_alloc(e): out of line, as throw_error.
+// Throws bad_alloc(e): out of line, for the same reason as throw_error.
 [[noreturn]] LANES_API void throw_bad_alloc(errc);
 
 // Throws error(e, ...): out of line, so that a caller's hot path stays small.

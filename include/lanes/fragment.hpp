@@ -144,8 +144,9 @@ class byte_access {
     }
 };
 
-// A range of a lane's bytes, owned. Move-only. May be used, moved and released by one thread at a time, not
-// necessarily the one that allocated it.
+// A range of a lane's bytes, owned. Move-only. May be used, moved and released by one thread at a time, not necessarily
+// the one that allocated it. data() is null and size() (bytes) zero for an empty one; both never fail and take constant
+// time.
 class fragment : public byte_access<fragment> {
   public:
     fragment() noexcept = default;  // empty: check() says not_initialised
@@ -219,10 +220,11 @@ class fragment : public byte_access<fragment> {
 };
 static_assert(sizeof(fragment) == 24);
 
-// A fragment without a lane: its own block of the process heap, or a buffer of the caller's.
+// A fragment without a lane: a block of the process heap, or a buffer of the caller. One thread at a time.
 class slot : public byte_access<slot> {
   public:
-    // A block of `bytes` (1 or more) bytes of any contents. Errors: size_out_of_range, bad_alignment, out_of_memory.
+    // A block of `bytes` (1 or more) bytes of any contents. Any thread; costs a malloc. Errors: size_out_of_range,
+    // bad_alignment, out_of_memory.
     explicit slot(std::uint64_t bytes, std::uint64_t alignment = 16) : slot(try_make(bytes, alignment).value()) {}
     LANES_API static result<slot> try_make(std::uint64_t bytes, std::uint64_t alignment = 16) noexcept;
 
@@ -247,7 +249,7 @@ class slot : public byte_access<slot> {
     std::uint64_t size() const noexcept { return held_.size(); }
     errc check() const noexcept { return held_.check(); }
 
-    // The same range as a fragment, for code that takes those.
+    // The same range as a fragment, for code that takes those; the slot is empty afterwards. Never fails.
     fragment into_fragment() && noexcept { return std::move(held_); }
 
   private:

@@ -153,7 +153,8 @@ class basic_highway : public highway {
         }
     }
 
-    // The storage of a lane that is not disposed; null for an index without one.
+    // The storage of a lane, valid until that is disposed; null for an index without a lane, or with a disposed one.
+    // Any thread; constant time.
     S* storage(std::size_t index) const noexcept {
         auto lane = try_lane(index);
         if (!lane || lane->disposed()) return nullptr;
@@ -171,7 +172,8 @@ using file_highway = basic_highway<file_storage>;
 using memfd_highway = basic_highway<memfd_storage>;
 
 // A highway without lanes: each fragment is a slot of its own, freed when it goes. For code that takes a highway where
-// lifetimes are too mixed for lanes, and to measure what lanes gain. No option has an effect; lane_count() is 0.
+// lifetimes are too mixed for lanes, and to measure what lanes gain. No option has an effect; lane_count() is 0. An
+// allocation costs a malloc and has the errors of slot. Making one fails with out_of_memory only.
 class passthrough_highway : public highway {
   public:
     passthrough_highway() : passthrough_highway(try_create().value()) {}

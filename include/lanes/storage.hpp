@@ -22,7 +22,7 @@ namespace lanes {
 
 enum class storage_type : std::uint8_t { process_heap, mapping, file, memfd, slot };
 
-// "heap", "mapping", "file", "memfd", "slot".
+// "heap", "mapping", "file", "memfd", "slot". Never fails; any thread; constant time.
 LANES_API const char* name_of(storage_type) noexcept;
 
 // The largest alignment that any call takes, in bytes.

@@ -25,8 +25,8 @@ class ranked_mutex {
         mutex_.unlock();
     }
 
-    // Around a fork, which takes this lock of every highway. No two threads do that at once, because they hold the list
-    // of highways, and nobody else takes a lock of one highway while holding one of another.
+    // Around a fork, which takes this lock of every highway. No two threads do that at once, because the forking one
+    // holds the list of highways, and no other code takes a lock of one highway while holding that of another.
     void lock_for_fork() { mutex_.lock(); }
     void unlock_after_fork() { mutex_.unlock(); }
 

@@ -1,4 +1,4 @@
-// A highway that one thread owns: what it hands out, to whom, and where it stops.
+// A highway that one thread owns: what it hands out, to which thread, and its limits.
 #include "lanes/owned_highway.hpp"
 
 #include <gtest/gtest.h>

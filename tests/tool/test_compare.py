@@ -73,7 +73,7 @@ class Measuring(ComparingTest):
         self.assertEqual([one["name"] for one in document["allocators"]], ["lanes", "system"])
         own, _, command = document["made_by"].partition(" -- ")
         self.assertIn("lanes compare --quiet", own)
-        self.assertIn("--json result.json", own, "where files lie here is nobody's business")
+        self.assertIn("--json result.json", own, "reports show no path of this machine")
         self.assertEqual(command, program("allocating"))
 
     def test_malloc_calls_are_counted(self):

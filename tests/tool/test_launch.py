@@ -1,4 +1,4 @@
-"""The launcher and the library that watches a program's end: what they report, whom they hold, that nothing is left behind."""
+"""The launcher and the library that watches a program's end: what they report, which process they hold, and that nothing is left behind."""
 import os
 import signal
 import subprocess

@@ -84,7 +84,7 @@ int run(const run_options& options, const std::vector<std::string>& command) {
                      prepend_preload(library, value_of(environment, "LD_PRELOAD").value_or("")));
     }
     if (options.exec) {
-        // Without a file that stays, nobody would remove it.
+        // Only with a file that stays: no process would be left to remove a temporary one.
         if (!options.stats_file.empty()) {
             set_variable(environment, "LANES_STATS", stats_file(slots, options.stats_file).path());
         }

@@ -73,8 +73,8 @@ void image_follower::image_started() {
     } catch (const failure&) {
         program_.clear();
     }
-    // The kernel keeps a program's rights from it while somebody traces it without CAP_SYS_PTRACE; gained_rights says
-    // that it has some which this user has not.
+    // A program that is traced without CAP_SYS_PTRACE gains no rights from its file; gained_rights names those that it
+    // would gain and this user does not have.
     if (auto rights = gained_rights(fmt::format("/proc/{}/exe", child_)); !rights.empty()) {
         found_.emplace();
         found_->prevent(fmt::format("it {}, so the loader ignores LD_PRELOAD; it was ended before it began", rights),
