@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Starts a tracer of bench/instruments under the allocator that is being measured, for rows of the footprint suite.
+"""Starts a tracer of tools/instruments under the allocator that is being measured, for rows of the footprint suite.
 
     driver.py step STEP                instructions of warm calls
     driver.py probe PROBE COMMAND...   what COMMAND holds at exit, and how many system calls the allocator adds to it

@@ -8,6 +8,8 @@ import unittest
 from support import SOURCE_ROOT, read, shown
 
 GUIDE = "docs/lanes.md"
+DOCUMENTS = (GUIDE, "bench/README.md", "bench/programs/README.md", "docs/decisions.md", "docs/traces.md", "tests/README.md",
+             "tests/conformance/README.md", "tools/instruments/README.md")
 ROWS = [f"A{number}" for number in range(1, 16)]
 
 
@@ -57,11 +59,16 @@ def own_texts():
                 yield path
 
 
-def links(text):
-    """The files that a text links to, as paths here."""
+def links(text, folder="docs"):
+    """The files that a text in that folder links to, as paths here."""
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", text):
         if "://" not in target:
-            yield os.path.normpath(os.path.join("docs", target))
+            yield os.path.normpath(os.path.join(folder, target))
+
+
+def anchors(text):
+    """The names by which a document's headings are linked to."""
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
 
 
 class Guide(unittest.TestCase):
@@ -103,9 +110,22 @@ class Guide(unittest.TestCase):
                         self.assertTrue(file.startswith(folder), f"{file} is not of {folder}")
 
     def test_every_link_leads_somewhere(self):
-        for file in links(read(os.path.join(SOURCE_ROOT, GUIDE))):
-            with self.subTest(file):
-                self.assertTrue(os.path.exists(os.path.join(SOURCE_ROOT, file)), "no such file")
+        for document in DOCUMENTS:
+            text = read(os.path.join(SOURCE_ROOT, document))
+            for file in links(text, os.path.dirname(document)):
+                with self.subTest(file, document=document):
+                    self.assertTrue(os.path.exists(os.path.join(SOURCE_ROOT, file)), "no such file")
+            for anchor in re.findall(r"\]\(#([^)]*)\)", text):
+                with self.subTest(anchor, document=document):
+                    self.assertIn(anchor, anchors(text))
+
+    def test_a_wrong_anchor_is_found(self):
+        self.assertEqual(anchors("# One\n\n### 1 TiB of `PROT_NONE`, in steps\n"), {"one", "1-tib-of-prot_none-in-steps"})
+
+    def test_every_decision_is_in_the_contents(self):
+        text = read(os.path.join(SOURCE_ROOT, "docs/decisions.md"))
+        listed = set(re.findall(r"\]\(#([^)]*)\)", text))
+        self.assertEqual(anchors(text) - listed, {"decisions"})
 
     def test_every_example_and_header_is_named(self):
         named = set(links(read(os.path.join(SOURCE_ROOT, GUIDE))))
