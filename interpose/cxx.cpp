@@ -49,16 +49,16 @@ void* new_or_null(std::size_t bytes, std::align_val_t align) {
 }
 
 [[gnu::noinline]] void delete_sized(void* block, std::size_t bytes, std::size_t align) {
-    if (heap::size_matches(block, bytes, align)) heap::release(block);
+    if (heap::size_matches(block, bytes, align)) heap::free(block);
 }
 
 // The common case of a sized delete in the instructions of a plain one: the lane's class is beside what it reads
 // anyway.
 [[gnu::always_inline]] inline void delete_sized(void* block, std::size_t bytes) {
     lanes::ground::slice_record* lane = lanes::ground::find(block);
-    if (LANES_LIKELY(lane != nullptr && bytes <= lanes::base::small_max &&
+    if (LANES_LIKELY(lane != nullptr && bytes <= lanes::base::max_small_bytes &&
                      lane->size_class == (bytes + lanes::base::alignment - 1) / lanes::base::alignment)) {
-        return heap::release(block);
+        return heap::free(block);
     }
     delete_sized(block, bytes, no_align);
 }
@@ -75,14 +75,14 @@ LANES_EXPORT void* operator new[](std::size_t n, const std::nothrow_t&) noexcept
 LANES_EXPORT void* operator new(std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept { return new_or_null(n, a); }
 LANES_EXPORT void* operator new[](std::size_t n, std::align_val_t a, const std::nothrow_t&) noexcept { return new_or_null(n, a); }
 
-LANES_EXPORT void operator delete(void* p) noexcept { heap::release(p); }
-LANES_EXPORT void operator delete[](void* p) noexcept { heap::release(p); }
-LANES_EXPORT void operator delete(void* p, const std::nothrow_t&) noexcept { heap::release(p); }
-LANES_EXPORT void operator delete[](void* p, const std::nothrow_t&) noexcept { heap::release(p); }
-LANES_EXPORT void operator delete(void* p, std::align_val_t) noexcept { heap::release(p); }
-LANES_EXPORT void operator delete[](void* p, std::align_val_t) noexcept { heap::release(p); }
-LANES_EXPORT void operator delete(void* p, std::align_val_t, const std::nothrow_t&) noexcept { heap::release(p); }
-LANES_EXPORT void operator delete[](void* p, std::align_val_t, const std::nothrow_t&) noexcept { heap::release(p); }
+LANES_EXPORT void operator delete(void* p) noexcept { heap::free(p); }
+LANES_EXPORT void operator delete[](void* p) noexcept { heap::free(p); }
+LANES_EXPORT void operator delete(void* p, const std::nothrow_t&) noexcept { heap::free(p); }
+LANES_EXPORT void operator delete[](void* p, const std::nothrow_t&) noexcept { heap::free(p); }
+LANES_EXPORT void operator delete(void* p, std::align_val_t) noexcept { heap::free(p); }
+LANES_EXPORT void operator delete[](void* p, std::align_val_t) noexcept { heap::free(p); }
+LANES_EXPORT void operator delete(void* p, std::align_val_t, const std::nothrow_t&) noexcept { heap::free(p); }
+LANES_EXPORT void operator delete[](void* p, std::align_val_t, const std::nothrow_t&) noexcept { heap::free(p); }
 LANES_EXPORT void operator delete(void* p, std::size_t n) noexcept { delete_sized(p, n); }
 LANES_EXPORT void operator delete[](void* p, std::size_t n) noexcept { delete_sized(p, n); }
 LANES_EXPORT void operator delete(void* p, std::size_t n, std::align_val_t a) noexcept { delete_sized(p, n, static_cast<std::size_t>(a)); }

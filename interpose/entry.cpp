@@ -3,6 +3,7 @@
 #include <cstddef>
 
 #include "heap/fast_path.hpp"
+#include "heap/realloc.hpp"
 #include "interpose/export.hpp"
 #include "os/os.hpp"
 
@@ -32,19 +33,19 @@ extern "C" {
 
 LANES_EXPORT void* malloc(std::size_t bytes) { return heap::allocate(bytes); }
 
-LANES_EXPORT void free(void* block) { heap::release(block); }
+LANES_EXPORT void free(void* block) { heap::free(block); }
 
 LANES_EXPORT void* calloc(std::size_t count, std::size_t bytes) {
     std::size_t total;
     if (LANES_UNLIKELY(__builtin_mul_overflow(count, bytes, &total))) return no_memory();
-    if (LANES_LIKELY(total <= lanes::base::small_max)) return heap::allocate_small_zeroed(total);
+    if (LANES_LIKELY(total <= lanes::base::max_small_bytes)) return heap::allocate_small_zeroed(total);
     return or_no_memory(heap::allocate_zeroed(count, bytes));
 }
 
 LANES_EXPORT void* realloc(void* block, std::size_t bytes) {
     // As glibc does: a live block and zero bytes is a free.
     if (bytes == 0 && block != nullptr) {
-        heap::release(block);
+        heap::free(block);
         return nullptr;
     }
     return or_no_memory(heap::reallocate(block, bytes));
@@ -106,10 +107,10 @@ LANES_EXPORT std::size_t malloc_good_size(std::size_t bytes) { return heap::good
 
 // C23.
 LANES_EXPORT void free_sized(void* block, std::size_t bytes) {
-    if (heap::size_could_fit(block, bytes)) heap::release(block);
+    if (heap::size_could_fit(block, bytes)) heap::free(block);
 }
 LANES_EXPORT void free_aligned_sized(void* block, std::size_t align, std::size_t bytes) {
-    if (heap::size_matches(block, bytes, align)) heap::release(block);
+    if (heap::size_matches(block, bytes, align)) heap::free(block);
 }
 
 LANES_EXPORT void cfree(void*) LANES_ALIAS("free");

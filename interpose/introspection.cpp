@@ -6,6 +6,7 @@
 #include <cstdio>
 
 #include "heap/heap.hpp"
+#include "heap/survey.hpp"
 #include "interpose/export.hpp"
 #include "os/line.hpp"
 #include "stats/stats_page.hpp"
@@ -99,11 +100,11 @@ LANES_EXPORT int malloc_info(int options, FILE* out) {
     heap::survey(u.totals);
     std::fprintf(out, "<malloc version=\"1\">\n<heap nr=\"0\">\n<sizes>\n");
     for (unsigned c = 0; c < base::class_count; ++c) {
-        if (u.totals.lanes_of[c] == 0) continue;
+        if (u.totals.slot_lanes_of[c] == 0) continue;
         std::fprintf(out, "  <size from=\"%zu\" to=\"%u\" total=\"%zu\" count=\"%zu\" lanes=\"%zu\"/>\n",
                      c == 0 ? std::size_t{0} : base::class_bytes[c - 1] + std::size_t{1},
                      unsigned{base::class_bytes[c]}, u.totals.slots_of[c] * base::class_bytes[c], u.totals.slots_of[c],
-                     u.totals.lanes_of[c]);
+                     u.totals.slot_lanes_of[c]);
     }
     std::fprintf(out,
                  "</sizes>\n<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n<total type=\"rest\" count=\"%zu\" "

@@ -10,6 +10,8 @@
 #include <cstring>
 
 #include "heap/heap.hpp"
+#include "heap/product.hpp"
+#include "heap/realloc.hpp"
 #include "os/os.hpp"
 
 namespace lanes::heap {
@@ -31,18 +33,18 @@ void* bootstrap_reallocate(void* block, std::size_t bytes) {
     if (moved != nullptr && block != nullptr) std::memcpy(moved, block, bytes);  // may read past it, inside the buffer
     return moved;
 }
-void bootstrap_release(void*) {}
+void bootstrap_free(void*) {}
 std::size_t bootstrap_usable(const void*) { return 0; }
 bool in_bootstrap(const void* block) { return block >= bootstrap && block < bootstrap + sizeof bootstrap; }
 constexpr outside bootstrap_heap = {bootstrap_allocate, bootstrap_zeroed, bootstrap_aligned, bootstrap_reallocate,
-                                    bootstrap_release,  bootstrap_usable, in_bootstrap};
+                                    bootstrap_free,     bootstrap_usable, in_bootstrap};
 
 struct libc_functions {
     decltype(outside::allocate) allocate;
     decltype(outside::allocate_zeroed) allocate_zeroed;
     decltype(outside::allocate_aligned) allocate_aligned;
     decltype(outside::reallocate) reallocate;
-    decltype(outside::release) release;
+    decltype(outside::free) free;
     std::size_t (*usable)(void*);
 };
 constinit libc_functions libc{};
@@ -88,8 +90,8 @@ bool in_libc_heap(const void* block) {
            os::read_memory(arena, header, sizeof header);
 }
 
-void release_to_libc(void* block) {
-    if (!in_bootstrap(block)) libc.release(block);
+void free_to_libc(void* block) {
+    if (!in_bootstrap(block)) libc.free(block);
 }
 std::size_t usable_in_libc(const void* block) { return libc.usable(const_cast<void*>(block)); }
 void* reallocate_in_libc(void* block, std::size_t bytes) {
@@ -124,10 +126,10 @@ const outside* outside_heap() {
     look_up(libc.allocate_zeroed, "calloc");
     look_up(libc.allocate_aligned, "memalign");
     look_up(libc.reallocate, "realloc");
-    look_up(libc.release, "free");
+    look_up(libc.free, "free");
     look_up(libc.usable, "malloc_usable_size");
-    libc_heap = {libc.allocate,   libc.allocate_zeroed, libc.allocate_aligned, reallocate_in_libc,
-                 release_to_libc, usable_in_libc,       in_libc_heap};
+    libc_heap = {libc.allocate, libc.allocate_zeroed, libc.allocate_aligned, reallocate_in_libc,
+                 free_to_libc,  usable_in_libc,       in_libc_heap};
     lookup.store(progress::found, std::memory_order_release);
     return &libc_heap;
 }

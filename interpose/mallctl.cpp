@@ -8,6 +8,9 @@
 #include <cstring>
 
 #include "heap/fast_path.hpp"
+#include "heap/realloc.hpp"
+#include "heap/survey.hpp"
+#include "heap/thread.hpp"
 #include "interpose/export.hpp"
 #include "lanes/lanes.h"
 #include "os/line.hpp"
@@ -232,16 +235,16 @@ LANES_EXPORT void* rallocx(void* block, std::size_t bytes, int flags) {
     void* moved = allocate_with(bytes, flags);
     if (moved == nullptr) return nullptr;
     std::memcpy(moved, block, had < bytes ? had : bytes);
-    heap::release(block);
+    heap::free(block);
     return moved;
 }
 
 // Never grows in place: the answer is the size as it is.
 LANES_EXPORT std::size_t xallocx(void* block, std::size_t, std::size_t, int) { return heap::usable_bytes(block); }
 LANES_EXPORT std::size_t sallocx(const void* block, int) { return heap::usable_bytes(block); }
-LANES_EXPORT void dallocx(void* block, int) { heap::release(block); }
+LANES_EXPORT void dallocx(void* block, int) { heap::free(block); }
 // Any size between the one asked for and the usable one is right here, unlike in a sized delete.
-LANES_EXPORT void sdallocx(void* block, std::size_t, int) { heap::release(block); }
+LANES_EXPORT void sdallocx(void* block, std::size_t, int) { heap::free(block); }
 LANES_EXPORT std::size_t nallocx(std::size_t bytes, int flags) {
     std::size_t align = align_of_flags(flags);
     return heap::good_size((bytes + align - 1) & ~(align - 1));

@@ -4,6 +4,8 @@
 
 #include "config/start.hpp"
 #include "heap/heap.hpp"
+#include "heap/product.hpp"
+#include "heap/thread.hpp"
 #include "os/os.hpp"
 #include "stats/process_stats.hpp"
 

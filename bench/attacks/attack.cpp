@@ -58,7 +58,7 @@ outcome look_for_overlap(std::size_t size, void* live, std::size_t live_size) {
 
 namespace {
 
-void* warm[most_probes];
+void* warm[max_probes];
 
 void allocate_and_free(std::size_t size, std::size_t count) {
     for (std::size_t i = 0; i < count; i++) warm[i] = std::memset(allocate(size), 0x5a, size);

@@ -59,11 +59,11 @@ extern target victim;
 
 // How many blocks are allocated to see what an attack has done: enough for small ones to come round to what was freed
 // before, few enough of the large ones for any machine.
-constexpr std::size_t most_probes = 4096;
+constexpr std::size_t max_probes = 4096;
 constexpr std::size_t probes_of(std::size_t size) {
-    constexpr std::size_t most_bytes = 4 << 20, fewest = 8;
-    std::size_t fitting = most_bytes / (size > 0 ? size : 1);
-    return fitting < fewest ? fewest : fitting > most_probes ? most_probes : fitting;
+    constexpr std::size_t max_bytes = 4 << 20, fewest = 8;
+    std::size_t fitting = max_bytes / (size > 0 ? size : 1);
+    return fitting < fewest ? fewest : fitting > max_probes ? max_probes : fitting;
 }
 
 // Blocks that are live at the same time; `overlap` says whether two of them share bytes, or one lies in the victim.
@@ -79,7 +79,7 @@ class live_blocks {
         bytes begin;
         std::size_t size;
     };
-    static constexpr std::size_t most = 3 * most_probes;
+    static constexpr std::size_t most = 3 * max_probes;
     std::array<range, most> blocks_{};
     std::size_t count_ = 0;
 };

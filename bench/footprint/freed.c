@@ -10,9 +10,9 @@
 
 #include "row.h"
 
-enum { most_blocks = 400000, idle_seconds = 2 };
-static void* blocks[most_blocks];
-static unsigned order[most_blocks];
+enum { max_blocks = 400000, idle_seconds = 2 };
+static void* blocks[max_blocks];
+static unsigned order[max_blocks];
 
 static void shuffle(unsigned count, uint64_t* seed) {
     for (unsigned i = count - 1; i > 0; i--) {
@@ -27,7 +27,7 @@ int main(int argc, char** argv) {
     const char* how = argc > 1 ? argv[1] : "all";
     int scattered = strcmp(how, "scattered") == 0;
     int mid = argc > 2 && strcmp(argv[2], "mid") == 0;
-    unsigned block_count = mid ? most_blocks / 40 : most_blocks;
+    unsigned block_count = mid ? max_blocks / 40 : max_blocks;
     size_t least = mid ? 4096 : 16, spread = mid ? 32768 : 1024;
     uint64_t seed = 20;
     memset(blocks, 1, sizeof blocks);

@@ -21,12 +21,12 @@
 
 namespace contest {
 
-inline constexpr u64 header_bytes = 4, most_message = 64 << 10, read_bytes = 64 << 10;
+inline constexpr u64 header_bytes = 4, max_message = 64 << 10, read_bytes = 64 << 10;
 
 inline u64 length_of(const void* header) {
     std::uint32_t length = 0;
     std::memcpy(&length, header, sizeof length);
-    if (length < 8 || length > most_message) corrupted();
+    if (length < 8 || length > max_message) corrupted();
     return length;
 }
 
@@ -145,7 +145,7 @@ class stream_assembler {
                                               .max_bytes = bound,
                                               .on_max_lanes = {},
                                               .on_max_bytes = {}}) {}
-        lanes::highway_buf make_buffer() { return {highway_, tile_bytes, {.largest_tile = most_message}}; }
+        lanes::highway_buf make_buffer() { return {highway_, tile_bytes, {.largest_tile = max_message}}; }
 
       private:
         static constexpr u64 lane_bytes = 128 << 10;
@@ -157,7 +157,7 @@ class stream_assembler {
         if (!buffer_) buffer_.emplace(from.make_buffer());
         lanes::highway_buf& buffer = *buffer_;
         u64 lacking = buffer.length() > 0 ? needed_ - buffer.length() : 0;
-        iovec to[most_parts + 1];
+        iovec to[max_parts + 1];
         std::size_t parts = 0;
         for (const iovec& part : bounded(room, [&] { return buffer.try_prepare(lacking); })) to[parts++] = part;
         to[parts++] = {behind.data(), behind.size()};
@@ -188,7 +188,7 @@ class stream_assembler {
   private:
     static constexpr u64 tile_bytes = 2 << 10;
     // Mostly one tile for the header and one for the rest. Where no large one is to be had, it is small ones only.
-    static constexpr std::size_t most_parts = most_message / tile_bytes + 2;
+    static constexpr std::size_t max_parts = max_message / tile_bytes + 2;
 
     // What `call` gives, when there is room for it.
     template <class Room, class Call>

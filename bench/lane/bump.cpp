@@ -14,7 +14,7 @@ using namespace contest;
 
 namespace {
 
-constexpr u64 least_size = 8, most_size = 512;
+constexpr u64 min_size = 8, max_size = 512;
 
 // A contender begins a batch, allocates, and ends it.
 template <class Scope>
@@ -47,7 +47,7 @@ class frames_as_resources : public scopes<lanes::frame> {
 // Fragments that go one by one, in order.
 class lane_of_fragments {
   public:
-    explicit lane_of_fragments(u64 batch) : lane_(batch * (most_size + 16)), held_(batch) {}
+    explicit lane_of_fragments(u64 batch) : lane_(batch * (max_size + 16)), held_(batch) {}
     void begin() { count_ = 0; }
     void* allocate(u64 bytes) {
         lanes::fragment& made = held_[count_++];
@@ -72,7 +72,7 @@ class lane_of_fragments {
 // are released, so this is not for many batches.)
 class forced_lane {
   public:
-    explicit forced_lane(u64 batch) : lane_(batch * (most_size + 16)) {}
+    explicit forced_lane(u64 batch) : lane_(batch * (max_size + 16)) {}
     void begin() {}
     void* allocate(u64 bytes) { return lane_.allocate(bytes).detach().data; }
     void end() { lane_.force_reset(); }
@@ -86,8 +86,7 @@ class forced_lane {
 class monotonic {
   public:
     explicit monotonic(u64 batch)
-        : buffer_(batch * (most_size + 16)),
-          arena_(buffer_.begin(), buffer_.size(), std::pmr::null_memory_resource()) {}
+        : buffer_(batch * (max_size + 16)), arena_(buffer_.begin(), buffer_.size(), std::pmr::null_memory_resource()) {}
     void begin() {}
     void* allocate(u64 bytes) { return arena_.allocate(bytes, 16); }
     void end() { arena_.release(); }
@@ -124,11 +123,11 @@ template <class Arena>
 void run(parameters& given) {
     const u64 operations = given.get("operations", 10'000'000);
     const u64 batch = std::min(given.get("batch", 10'000), operations);
-    drawn_sizes sizes(least_size, most_size, 1);
+    drawn_sizes sizes(min_size, max_size, 1);
     table<void*> blocks(batch);
     Arena arena(batch);
     memory_watch memory;
-    u64 sum = 0, done = 0, allocating = 0, releasing = 0, most_releasing = 0;
+    u64 sum = 0, done = 0, allocating = 0, releasing = 0, max_releasing = 0;
     for (u64 first = 0; done < operations; first += 7919) {
         u64 count = std::min(batch, operations - done);
         u64 begin = thread_ns();
@@ -144,7 +143,7 @@ void run(parameters& given) {
         arena.end();
         u64 took = thread_ns() - begin;
         releasing += took;
-        most_releasing = std::max(most_releasing, took);
+        max_releasing = std::max(max_releasing, took);
         done += count;
     }
     memory.print_peak();
@@ -154,7 +153,7 @@ void run(parameters& given) {
     print_per("allocate_ns", allocating, done);
     print_per("release_ns", releasing, done);
     print_per("total_ns", allocating + releasing, done);
-    print("most_release_us", static_cast<double>(most_releasing) / 1000);
+    print("most_release_us", static_cast<double>(max_releasing) / 1000);
     workload::report(done, sum);
 }
 

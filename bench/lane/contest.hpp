@@ -50,13 +50,13 @@ inline u64 kib_of(const char* file, const char* name) {
     return at != nullptr ? std::strtoull(at + std::strlen(name), nullptr, 10) : 0;
 }
 inline u64 resident_kib() { return kib_of("/proc/self/smaps_rollup", "\nRss:"); }
-inline u64 most_resident_kib() { return kib_of("/proc/self/status", "\nVmHWM:"); }
+inline u64 max_resident_kib() { return kib_of("/proc/self/status", "\nVmHWM:"); }
 
 // Memory over what there was when the work began; tables have to be filled before.
 class memory_watch {
   public:
     memory_watch() : before_(resident_kib()) {}
-    void print_peak() const { print_over("peak_kib", most_resident_kib()); }
+    void print_peak() const { print_over("peak_kib", max_resident_kib()); }
     void print_now(const char* name) const { print_over(name, resident_kib()); }
 
   private:

@@ -13,7 +13,7 @@ using namespace contest;
 
 namespace {
 
-constexpr u64 most_held = 1024;
+constexpr u64 max_held = 1024;
 
 // One lane for all. It has room again when nothing in it is alive, so a thread that finds it full has to hold nothing.
 class one_lane {
@@ -153,7 +153,7 @@ template <class Place>
 void run(parameters& given) {
     const u64 threads = given.get("threads", 2);
     const u64 operations = given.get("operations", 4'000'000) / threads;
-    const u64 held = std::clamp<u64>(given.get("held", 64), 1, most_held);
+    const u64 held = std::clamp<u64>(given.get("held", 64), 1, max_held);
     drawn_sizes sizes(8, 512, 1);
     Place place(given);
     memory_watch memory;

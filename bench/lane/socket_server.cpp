@@ -18,7 +18,7 @@ using namespace contest;
 namespace {
 
 constexpr int patience_ms = 20'000;  // without anything happening: then the run has failed
-constexpr std::size_t most_sockets = 4096;
+constexpr std::size_t max_sockets = 4096;
 
 [[noreturn]] void failed(const char* what) {
     std::perror(what);
@@ -99,7 +99,7 @@ class server {
         for (;;) {
             int fd = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
             if (fd < 0) return;
-            if (static_cast<u64>(fd) >= most_sockets) failed("too many sockets");
+            if (static_cast<u64>(fd) >= max_sockets) failed("too many sockets");
             connections_[static_cast<u64>(fd)].open = true;
             connections_[static_cast<u64>(fd)].last_active = tick_;
             accepted_++;
@@ -135,7 +135,7 @@ class server {
     // Of the other connections that hold memory, the one silent for longest.
     void drop_oldest(int asking) {
         int oldest = -1;
-        for (std::size_t fd = 0; fd < most_sockets; fd++) {
+        for (std::size_t fd = 0; fd < max_sockets; fd++) {
             const connection& one = connections_[fd];
             if (!one.open || static_cast<int>(fd) == asking || !one.assembler.holds_memory()) continue;
             if (oldest < 0 || one.last_active < connections_[static_cast<u64>(oldest)].last_active) {
@@ -151,7 +151,7 @@ class server {
     int listener_, poller_;
     u64 expected_, accepted_ = 0, open_ = 0, tick_ = 0;
     staging staging_;
-    table<connection> connections_{most_sockets};
+    table<connection> connections_{max_sockets};
 };
 
 // One connection of the clients' side; sends message after message from one buffer that all share.
@@ -196,9 +196,9 @@ class client {
 
     // Three quarters of the largest message. The server may have dropped us already.
     void stall(off_heap<char>& buffer) {
-        begin(most_message, numbers_.next());
+        begin(max_message, numbers_.next());
         std::memcpy(buffer.begin(), front_, sizeof front_);
-        for (u64 end = header_bytes + most_message / 4 * 3; sent_ < end;) {
+        for (u64 end = header_bytes + max_message / 4 * 3; sent_ < end;) {
             ssize_t took = send(socket_, buffer.begin() + sent_, end - sent_, MSG_NOSIGNAL);
             if (took <= 0) return;
             sent_ += static_cast<u64>(took);
@@ -223,8 +223,8 @@ void run_clients(const sockaddr_in& server, const client_counts& counts, off_hea
     std::vector<client> stalled, active;
     stalled.reserve(counts.stalled);
     active.reserve(counts.fast + counts.slow);
-    for (u64 i = 0; i < counts.stalled; i++) stalled.emplace_back(server, 1000 + i, 1, most_message).stall(buffer);
-    for (u64 i = 0; i < counts.fast; i++) active.emplace_back(server, i, counts.messages, most_message + header_bytes);
+    for (u64 i = 0; i < counts.stalled; i++) stalled.emplace_back(server, 1000 + i, 1, max_message).stall(buffer);
+    for (u64 i = 0; i < counts.fast; i++) active.emplace_back(server, i, counts.messages, max_message + header_bytes);
     for (u64 i = 0; i < counts.slow; i++) active.emplace_back(server, 500 + i, counts.slow_messages(), 1500);
     for (;;) {
         std::vector<pollfd> waiting;
@@ -244,7 +244,7 @@ void run(parameters& given) {
     client_counts counts{given.get("fast", 16), given.get("slow", 32), given.get("stalled", 300),
                          given.get("messages", 1000)};
     const u64 bound = given.get("bound_kib", 12 << 10) << 10;
-    off_heap<char> buffer(header_bytes + most_message);
+    off_heap<char> buffer(header_bytes + max_message);
     std::fill(buffer.begin(), buffer.end(), 'x');
     Memory memory(given, bound);
     sockaddr_in address;

@@ -27,8 +27,8 @@ class parameters {
                 std::exit(2);
             }
         }
-        if (argc > most_parameters) {
-            std::fprintf(stderr, "%s: more than %d parameters\n", argv[0], most_parameters - 1);
+        if (argc > max_parameters) {
+            std::fprintf(stderr, "%s: more than %d parameters\n", argv[0], max_parameters - 1);
             std::exit(2);
         }
     }
@@ -62,11 +62,11 @@ class parameters {
     }
 
   private:
-    static constexpr int most_parameters = 32;
+    static constexpr int max_parameters = 32;
 
     int argc_;
     char** argv_;
-    bool asked_[most_parameters] = {};
+    bool asked_[max_parameters] = {};
 };
 
 // xorshift64*: cheap enough that the allocator stays the larger part of what is measured.

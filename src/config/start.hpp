@@ -3,6 +3,7 @@
 
 #include "config/options.hpp"
 #include "heap/heap.hpp"
+#include "heap/product.hpp"
 
 namespace lanes::config {
 

@@ -2,6 +2,7 @@
 #include "ground/ground.hpp"
 
 #include "ground/huge.hpp"
+#include "ground/purge.hpp"
 #include "ground/state.hpp"
 #include "os/os.hpp"
 #include "stats/stats_page.hpp"
@@ -9,21 +10,17 @@
 namespace lanes::ground {
 
 constinit slice_table table{};
-constinit ground_state state{};
-constinit slice_map free_map{};
-constinit slice_map dirty_map{};
-
 namespace {
 
 constexpr std::size_t guard_bytes = slice_bytes;
-constexpr std::size_t heaps_bytes = std::size_t{256} << 20;  // 65536 thread heaps
-constexpr std::size_t heaps_step = 64 * 1024;                // whole pages of any machine
-constexpr std::size_t heaps_scarce = std::size_t{1} << 20;   // where address space is scarce: 128 thread heaps
-constexpr std::size_t grow_least = std::size_t{4} << 20;     // bytes committed at a time, at least
-constexpr std::size_t grow_most = std::size_t{64} << 20;     // and at most, unless one request is larger
-constexpr std::size_t whole_least = std::size_t{8} << 30;    // a smaller reservation is not worth holding whole
-constexpr std::size_t room_least = std::size_t{4} << 20;     // below that there is no room for a heap
-constexpr std::size_t piece_bytes = std::size_t{16} << 20;   // address space taken at a time when it is scarce
+constexpr std::size_t heaps_bytes = std::size_t{256} << 20;    // 65536 thread heaps
+constexpr std::size_t heaps_step = 64 * 1024;                  // whole pages of any machine
+constexpr std::size_t heaps_scarce = std::size_t{1} << 20;     // where address space is scarce: 128 thread heaps
+constexpr std::size_t min_grow_bytes = std::size_t{4} << 20;   // bytes committed at a time, at least
+constexpr std::size_t max_grow_bytes = std::size_t{64} << 20;  // and at most, unless one request is larger
+constexpr std::size_t min_whole_bytes = std::size_t{8} << 30;  // a smaller reservation is not worth holding whole
+constexpr std::size_t min_room_bytes = std::size_t{4} << 20;   // below that there is no room for a heap
+constexpr std::size_t piece_bytes = std::size_t{16} << 20;     // address space taken at a time when it is scarce
 
 std::size_t round_up(std::size_t n, std::size_t step) { return (n + step - 1) / step * step; }
 
@@ -68,9 +65,9 @@ bool reserve_window() {
     // How much there is, within a factor of two: the largest reservation that succeeds. Where the kernel puts it is
     // where it will put the pieces; everything that this process can ever map lies within a few times as much around
     // it.
-    std::size_t room = whole_least;
+    std::size_t room = min_whole_bytes;
     void* probe = nullptr;
-    while (probe == nullptr && room >= room_least) probe = os::reserve(room /= 2, nullptr);
+    while (probe == nullptr && room >= min_room_bytes) probe = os::reserve(room /= 2, nullptr);
     if (probe == nullptr) return false;
     os::unmap(probe, room);
     for (std::size_t window = room * 16; window >= room * 4; window /= 2) {
@@ -129,7 +126,7 @@ bool grow(std::uint32_t n, std::uint32_t align) {
     if (free_from == 0) free_from = 1;
     std::uint64_t end = std::uint64_t{free_from} + align - 1 + n;
     std::size_t wanted = (std::size_t{state.frontier} << slice_shift) / 8;
-    wanted = wanted < grow_least ? grow_least : wanted > grow_most ? grow_most : wanted;
+    wanted = wanted < min_grow_bytes ? min_grow_bytes : wanted > max_grow_bytes ? max_grow_bytes : wanted;
     for (std::uint64_t target = state.frontier + (wanted >> slice_shift);; target = end) {
         if (target < end) target = end;
         if (target > state.window) target = state.window;
@@ -220,11 +217,6 @@ slice_index find_or_grow(std::uint32_t n, touching how, density dense, std::uint
     return first;
 }
 
-void mark_dirty(slice_index s) {
-    dirty_map.set(s, 1);
-    if (s < state.lowest_dirty) state.lowest_dirty = s;
-}
-
 // Marks [first, first + n) used; all of it is free. Returns whether it reads as zero.
 bool use(slice_index first, std::uint32_t n, touching how) {
     std::uint32_t backed = 0;
@@ -249,18 +241,13 @@ bool use(slice_index first, std::uint32_t n, touching how) {
 
 }  // namespace
 
-void add_free(slice_index first, std::uint32_t n) {
-    free_map.set(first, n);
-    if (first < state.lowest_free) state.lowest_free = first;
-    if (first / region_slices < state.lowest_huge) state.lowest_huge = first / region_slices;
-}
-
 bool start(const settings& s) {
     os::guard held(state.lock);
     if (table.records != nullptr) return true;
     state.limits = s;
-    std::size_t most = std::size_t{slices_max} << slice_shift;
-    for (std::size_t bytes = s.reserve_bytes < most ? s.reserve_bytes : most; bytes >= whole_least; bytes /= 4) {
+    std::size_t max_bytes = std::size_t{max_slices} << slice_shift;
+    for (std::size_t bytes = s.reserve_bytes < max_bytes ? s.reserve_bytes : max_bytes; bytes >= min_whole_bytes;
+         bytes /= 4) {
         if (reserve_whole(bytes)) return true;
     }
     return reserve_window();

@@ -74,20 +74,6 @@ run take(std::uint32_t slices, touching, density, std::uint32_t align = 1);
 // The same, all touched, where `spare` more slices behind the run are free now, if there is such a place.
 run take_with_room(std::uint32_t slices, std::uint32_t spare);
 
-// Purges pages of slices in use: [at, at + bytes), whole pages of the machine. False if the system refuses.
-bool purge_inside(void* at, std::size_t bytes);
-
-// Whether any of the slices lies in a huge region: then also what was never touched may have memory behind it.
-bool in_huge(slice_index first, std::uint32_t slices);
-
-// For who keeps to the purge budget inside slices: so many pages were purged for it, so many of those are wanted again.
-// The budget learns from both.
-void note_purged(std::uint32_t pages);
-void note_wanted_again(std::uint32_t pages);
-
-// Moves pages between slices in use, as os::move_pages.
-bool move_pages(void* from, void* to, std::size_t bytes);
-
 // Of a slice taken with touching::as_told: the first `pages` pages are about to be written to.
 void touch(slice_record*, std::uint32_t pages);
 
@@ -109,15 +95,6 @@ bool extend(slice_index first, std::uint32_t slices, std::uint32_t wanted, bool&
 // memory.
 inline constexpr std::size_t heap_bytes = 8192;
 void* heap_memory();
-
-// Bytes behind slices in use, about; read without a lock.
-std::size_t used_bytes();
-
-// Bytes of free memory that may stay dirty now.
-std::size_t purge_budget();
-
-// Purges free slices until at most `keep` bytes of them are dirty; returns the bytes given back.
-std::size_t purge(std::size_t keep);
 
 // One past the highest slice ever handed out: the end of a walk over the table.
 slice_index frontier();

@@ -3,13 +3,14 @@
 
 #include <cstring>
 
+#include "ground/state.hpp"
 #include "os/os.hpp"
 #include "stats/stats_page.hpp"
 
 namespace lanes::ground {
 namespace {
 
-using region_map = base::bit_map<slices_max / region_slices>;
+using region_map = base::bit_map<max_slices / region_slices>;
 constinit region_map huge_map{};
 
 std::uint32_t region_of(slice_index s) { return s / region_slices; }
@@ -173,6 +174,11 @@ slice_index end_of_huge_in(slice_index first, slice_index end) {
     std::uint32_t regions_end = region_of(end - 1) + 1;
     std::uint32_t region = huge_map.next_set(region_of(first), regions_end);
     return region < regions_end ? start_of(region + 1) : 0;
+}
+
+bool in_huge(slice_index first, std::uint32_t slices) {
+    os::guard held(state.lock);
+    return end_of_huge_in(first, first + slices) != 0;
 }
 
 namespace {

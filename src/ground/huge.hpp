@@ -1,4 +1,4 @@
-// Huge pages, for memory that will be dense. Private to ground.
+// Huge pages, for memory that will be dense.
 //
 // A region is 2 MiB of address, 32 slices. It is advised to be one huge page when all of it is free and clean, the
 // process already uses many regions' worth of memory, and what is about to lie in it is dense: lanes of a class that
@@ -11,14 +11,20 @@
 // full ones.
 #pragma once
 
-#include "ground/state.hpp"
+#include "ground/ground.hpp"
 
 namespace lanes::ground {
 
 inline constexpr std::uint32_t region_slices = 32;
 inline constexpr std::size_t region_bytes = region_slices * slice_bytes;
 
-// All under the ground lock.
+// Whether any of the slices lies in a huge region: then also what was never touched may have memory behind it.
+bool in_huge(slice_index first, std::uint32_t slices);
+
+// Moves pages between slices in use, as os::move_pages.
+bool move_pages(void* from, void* to, std::size_t bytes);
+
+// The rest is private to ground, under the ground lock.
 
 // Where `slices` slices, at most a region, of something that will be dense should lie: in a region that is, or is now
 // advised to be, a huge page; 0: they are to be placed as any other.

@@ -3,7 +3,8 @@
 // Free memory is bounded by a budget and the excess is purged as part of freeing, so an idle process has already given
 // its memory back: no thread, no timer. Purging runs outside the lock; the slices under way are neither free nor in
 // use.
-#include "ground/ground.hpp"
+#include "ground/purge.hpp"
+
 #include "ground/huge.hpp"
 #include "ground/state.hpp"
 #include "os/os.hpp"
@@ -14,7 +15,7 @@ namespace lanes::ground {
 namespace {
 
 constexpr std::uint64_t regret_window = std::uint64_t{1} << 31;  // ticks: about a second (a guess: longer than a phase)
-constexpr std::uint32_t regret_least = (std::uint32_t{64} << 20) / page_unit;  // what a small process may keep too
+constexpr std::uint32_t min_regret_pages = (std::uint32_t{64} << 20) / page_unit;  // what a small process may keep too
 
 }  // namespace
 
@@ -27,13 +28,13 @@ void regret(std::uint32_t pages) {
     }
     if (pages > state.purged_lately) pages = state.purged_lately;
     state.purged_lately -= pages;
-    std::uint32_t most = state.peak_pages / 4 * 3;
-    if (most < regret_least) most = regret_least;
+    std::uint32_t max_regret = state.peak_pages / 4 * 3;
+    if (max_regret < min_regret_pages) max_regret = min_regret_pages;
     std::uint32_t learned = state.regret_pages + 2 * pages;  // by doubling, a cycle is learned in a few rounds
-    state.regret_pages = learned < most ? learned : most;
+    state.regret_pages = learned < max_regret ? learned : max_regret;
 }
 
-void note_given_back(std::uint32_t pages) {
+void note_purged_locked(std::uint32_t pages) {
     std::uint32_t unlearned = pages / 8;
     state.regret_pages -= unlearned < state.regret_pages ? unlearned : state.regret_pages.load();
     state.purged_at = os::ticks();
@@ -43,7 +44,7 @@ void note_given_back(std::uint32_t pages) {
 
 void note_purged(std::uint32_t pages) {
     os::guard held(state.lock);
-    note_given_back(pages);
+    note_purged_locked(pages);
 }
 
 void note_wanted_again(std::uint32_t pages) {
@@ -53,8 +54,8 @@ void note_wanted_again(std::uint32_t pages) {
 
 std::uint32_t budget_pages() {
     std::size_t share = state.used_pages.load(std::memory_order_relaxed) / state.limits.purge_share;
-    std::size_t least = state.limits.purge_budget_bytes / page_unit;
-    return static_cast<std::uint32_t>(share > least ? share : least) +
+    std::size_t min_pages = state.limits.purge_budget_bytes / page_unit;
+    return static_cast<std::uint32_t>(share > min_pages ? share : min_pages) +
            state.regret_pages.load(std::memory_order_relaxed);
 }
 
@@ -127,7 +128,7 @@ bool purge_run(slice_run run, std::uint32_t& purged) {
 // First what leaves every huge page whole, then, if that was not enough, the rest.
 std::uint32_t purge_down_to(std::uint32_t keep) {
     std::uint32_t purged = 0;
-    constexpr int refusals_most = 8;  // of pages that the program has locked; if there are more, not every run is tried
+    constexpr int max_refusals = 8;  // of pages that the program has locked; if there are more, not every run is tried
     int refused = 0;
     for (bool sparing : {true, false}) {
         slice_index end = state.frontier;
@@ -135,17 +136,12 @@ std::uint32_t purge_down_to(std::uint32_t keep) {
             slice_run run = highest_dirty(end, state.dirty_pages - keep, sparing);
             if (run.first == run.end) break;
             if (!sparing) make_ends_small(run.first, run.end);
-            if (!purge_run(run, purged) && ++refused >= refusals_most) break;
+            if (!purge_run(run, purged) && ++refused >= max_refusals) break;
             end = run.first;
         }
     }
-    note_given_back(purged);
+    note_purged_locked(purged);
     return purged;
-}
-
-bool in_huge(slice_index first, std::uint32_t slices) {
-    os::guard held(state.lock);
-    return end_of_huge_in(first, first + slices) != 0;
 }
 
 bool purge_inside(void* at, std::size_t bytes) {

@@ -1,4 +1,4 @@
-// What ground.cpp and purge.cpp share; nobody else includes it.
+// The state of the ground, private to this folder (and read by tests).
 #pragma once
 
 #include <atomic>
@@ -36,25 +36,14 @@ struct ground_state {
     std::byte* heaps_committed = nullptr;
     std::byte* heaps_end = nullptr;
 };
-extern constinit ground_state state;
+[[gnu::visibility("hidden")]] extern constinit ground_state state;
 
 // Apart from the state, because they are all zero at start and so cost nothing in the file.
-extern constinit slice_map free_map;
-extern constinit slice_map dirty_map;
+[[gnu::visibility("hidden")]] extern constinit slice_map free_map;
+[[gnu::visibility("hidden")]] extern constinit slice_map dirty_map;
 
-// [first, first + n) is free from now on; the lock is held.
+// Under the lock: [first, first + n) is free from now on; the slice is dirty.
 void add_free(slice_index first, std::uint32_t n);
-
-// Gives the memory of free slices back, highest first, until at most `keep` pages of it are left. The lock is held at
-// entry and at exit but not during the system calls. Returns how many pages were given back.
-std::uint32_t purge_down_to(std::uint32_t keep);
-
-// What the budget learns from: pages that had been given back are wanted again, or are given back now. The lock is
-// held.
-void regret(std::uint32_t pages);
-void note_given_back(std::uint32_t pages);
-
-// Pages that may stay dirty.
-std::uint32_t budget_pages();
+void mark_dirty(slice_index);
 
 }  // namespace lanes::ground

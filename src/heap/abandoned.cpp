@@ -1,9 +1,13 @@
 // Lanes whose thread has ended: released when they run empty, adopted by any thread that needs their class.
+#include "heap/abandoned.hpp"
+
 #include "heap/bump_lane.hpp"
-#include "heap/lane_life.hpp"
-#include "heap/lane_lists.hpp"
+#include "heap/free_list.hpp"
+#include "heap/holes.hpp"
 #include "heap/locks.hpp"
 #include "heap/slot_lane.hpp"
+#include "heap/slot_lane_life.hpp"
+#include "heap/slot_lane_lists.hpp"
 
 namespace lanes::heap {
 
@@ -12,11 +16,11 @@ constinit os::mutex abandoned_lock{os::lock_rank::abandoned};
 namespace {
 
 // Under abandoned_lock. `first` is also read without it, to see whether looking is worth the lock.
-constinit lane_list adoptable[class_count]{};
+constinit slot_lane_list adoptable[class_count]{};
 // Abandoned lanes with less room, so that trim can find them too.
-constinit lane_list crowded[class_count]{};
+constinit slot_lane_list crowded[class_count]{};
 
-lane_list& list_of(const slice_record* lane) {
+slot_lane_list& list_of(const slice_record* lane) {
     return (lane->state == slot_lane_state::adoptable ? adoptable : crowded)[lane->size_class];
 }
 
@@ -36,7 +40,7 @@ void place(slice_record* lane, bool listed, bool clear_queued) {
     });
     if (listed) unlink(list_of(lane), lane);
     if (live == 0 && (clear_queued || !before.queued())) {
-        release_lane(lane);
+        give_slot_lane(lane);
         return;
     }
     lane->state = roomy ? slot_lane_state::adoptable : slot_lane_state::abandoned;
@@ -45,7 +49,7 @@ void place(slice_record* lane, bool listed, bool clear_queued) {
 
 }  // namespace
 
-void abandon_lanes(thread_heap* heap) {
+void abandon_slot_lanes(thread_heap* heap) {
     for (pending_run& run : heap->runs) {
         if (run.lane != nullptr) hand_over(run);
     }

@@ -1,12 +1,12 @@
 // Blobs: one object, its own slices.
+#include "heap/blobs.hpp"
+
+#include "ground/huge.hpp"
 #include "heap/density.hpp"
-#include "heap/large.hpp"
 #include "os/os.hpp"
 #include "stats/stats_page.hpp"
 
 namespace lanes::heap {
-constinit density_votes large_density;
-
 namespace {
 
 constexpr std::size_t surely_large = std::size_t{16} << 20;  // of a blob so large, one region at its end is little
@@ -33,8 +33,8 @@ void set(slice_record* r, std::size_t bytes) {
 
 }  // namespace
 
-piece allocate_blob(std::size_t bytes, std::size_t align, bool cleared) {
-    if (bytes > blob_most || align > blob_most) return {};
+allocation allocate_blob(std::size_t bytes, std::size_t align, bool cleared) {
+    if (bytes > max_blob_bytes || align > max_blob_bytes) return {};
     // What is asked for as zeros may be a table of which little is used.
     ground::density dense = cleared                 ? ground::density::unknown
                             : bytes >= surely_large ? ground::density::dense
@@ -47,7 +47,7 @@ piece allocate_blob(std::size_t bytes, std::size_t align, bool cleared) {
     return {ground::address_of(taken.first), taken.zero};
 }
 
-bool release_blob(void* blob, slice_record* r) {
+bool free_blob(void* blob, slice_record* r) {
     if (!claim(r, blob)) return false;
     std::size_t bytes = blob_of(r).bytes;
     large_density.vote(blob, bytes);
@@ -58,7 +58,7 @@ bool release_blob(void* blob, slice_record* r) {
 }
 
 bool resize_blob(void* blob, slice_record* r, std::size_t bytes) {
-    if (bytes > blob_most || ground::address_of(r) != blob) return false;
+    if (bytes > max_blob_bytes || ground::address_of(r) != blob) return false;
     std::size_t old_bytes = blob_of(r).bytes;
     std::size_t new_bytes = os::whole_pages(bytes);
     std::uint32_t had = slices_of(old_bytes), wanted = slices_of(new_bytes);
@@ -73,7 +73,7 @@ bool resize_blob(void* blob, slice_record* r, std::size_t bytes) {
 }
 
 void* move_blob(void* blob, slice_record* r, std::size_t bytes) {
-    if (bytes > blob_most) return nullptr;
+    if (bytes > max_blob_bytes) return nullptr;
     std::size_t old_bytes = blob_of(r).bytes;
     // A blob that outgrew its place grows again: it goes where the slices behind it are free for a while.
     std::uint32_t slices = slices_of(bytes);

@@ -2,11 +2,16 @@
 //
 // The thread cache stands in front, so the lock is taken for what does not fit there. Blocks keep their places: a
 // program that writes to the beginning of large buffers only, writes to the same pages again and again.
+#include "heap/block_lanes.hpp"
+
 #include <bit>
 
+#include "ground/huge.hpp"
+#include "ground/purge.hpp"
 #include "heap/density.hpp"
-#include "heap/large.hpp"
+#include "heap/free_list.hpp"
 #include "heap/locks.hpp"
+#include "heap/survey.hpp"
 #include "os/os.hpp"
 #include "route/route.hpp"
 #include "stats/stats_page.hpp"
@@ -54,7 +59,7 @@ void list_out(slice_record* lane) {
     (next != 0 ? block_lane_of(ground::record_of(next)).previous : list.last) = previous;
 }
 
-slice_record* open_lane(unsigned c) {
+slice_record* open_block_lane(unsigned c) {
     ground::run taken = ground::take(block_lane_slices, ground::touching::as_told, large_density.seen());
     if (taken.first == 0) return nullptr;
     for (std::uint32_t i = 1; i < block_lane_slices; ++i) {
@@ -81,7 +86,7 @@ slice_record* open_lane(unsigned c) {
 }
 
 // The lane is empty.
-void close_lane(slice_record* lane) {
+void give_block_lane(slice_record* lane) {
     list_out(lane);
     dirty_pages -= std::popcount(block_lane_of(lane).dirty) * pages_of(lane);
     bool zero = block_lane_of(lane).dirty == 0;
@@ -102,7 +107,7 @@ slice_record* pick(unsigned c) {
         next = block_lane_of(lane).next;
         if (best == nullptr || block_lane_of(lane).used > block_lane_of(best).used) best = lane;
     }
-    return best != nullptr ? best : open_lane(c);
+    return best != nullptr ? best : open_block_lane(c);
 }
 
 // Pages of a lane that may have memory behind them from now on.
@@ -129,7 +134,7 @@ void untouch(slice_record* lane, std::uint32_t page, std::uint32_t end) {
 }
 
 // Hands out a free block; one that is backed before one that would have to be faulted in.
-piece take_block(slice_record* lane) {
+allocation take_block(slice_record* lane) {
     std::uint64_t ready = free_of(lane) & block_lane_of(lane).dirty;
     bool zero = ready == 0;
     auto number = static_cast<std::uint32_t>(std::countr_zero(zero ? free_of(lane) : ready));
@@ -156,7 +161,7 @@ piece take_block(slice_record* lane) {
 
 // Gives the free blocks of a lane back to the system; returns the bytes that were dirty. `all`: also those that were
 // never written to but have memory as parts of a huge page.
-std::size_t purge_lane(slice_record* lane, bool all) {
+std::size_t purge_block_lane(slice_record* lane, bool all) {
     std::size_t given = 0;
     std::uint32_t pages = pages_of(lane);
     std::size_t whole = os::page_bytes() / block_page;  // 1, unless the machine's pages are larger
@@ -190,7 +195,7 @@ std::size_t purge_to(std::size_t keep) {
         for (slice_index s = roomy[purge_from].last; s != 0; s = block_lane_of(ground::record_of(s)).previous) {
             if (keep > 0 && dirty_pages * block_page <= keep) return given;
             slice_record* lane = ground::record_of(s);
-            std::size_t here = purge_lane(lane, keep == 0);
+            std::size_t here = purge_block_lane(lane, keep == 0);
             given += here;
             // A trim was not our idea, so nothing is learned from it.
             block_lane_of(lane).purged =
@@ -228,24 +233,13 @@ place locate(const void* block, slice_record* r) {
 
 }  // namespace
 
-piece allocate_block(unsigned c) {
+allocation allocate_block(unsigned c) {
     os::guard held(blocks_lock);
     slice_record* lane = pick(c);
-    return lane != nullptr ? take_block(lane) : piece{};
+    return lane != nullptr ? take_block(lane) : allocation{};
 }
 
-unsigned aligned_block_class(std::size_t bytes, std::size_t align) {
-    if (bytes > route::block_max || align > base::slice_bytes) return block_classes;
-    std::size_t rounded = (bytes + align - 1) & ~(align - 1);
-    if (rounded == 0) rounded = align;
-    std::uint32_t pages = block_pages_for(rounded);
-    for (unsigned c = pages < block_pages_least ? 0 : block_class_of(pages); c < block_classes; ++c) {
-        if (pages_of_block_class(c) * block_page % align == 0) return c;
-    }
-    return block_classes;
-}
-
-bool release_block(void* block, slice_record* r) {
+bool free_block(void* block, slice_record* r) {
     os::guard held(blocks_lock);
     place at = locate(block, r);
     if (!at.exact) return false;
@@ -260,7 +254,7 @@ bool release_block(void* block, slice_record* r) {
     if (was_full) list_in(lane);
     // One empty lane a class stays, so that a program with a single block does not open and close a lane each time.
     const block_lane_list& list = roomy[block_lane_of(lane).block_class];
-    if (live_of(lane) == 0 && list.first != list.last) close_lane(lane);
+    if (live_of(lane) == 0 && list.first != list.last) give_block_lane(lane);
     keep_budget();
     return true;
 }
@@ -277,7 +271,7 @@ std::size_t purge_block_lanes(std::size_t keep) {
             for (slice_index s = list.first, next = 0; s != 0; s = next) {
                 slice_record* lane = ground::record_of(s);
                 next = block_lane_of(lane).next;
-                if (live_of(lane) == 0) close_lane(lane);
+                if (live_of(lane) == 0) give_block_lane(lane);
             }
         }
     }

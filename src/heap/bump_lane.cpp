@@ -1,8 +1,10 @@
 // A thread's bump lane: allocation by its owner, frees by anybody.
+
 #include "heap/bump_lane.hpp"
 
 #include <bit>
 
+#include "heap/survey.hpp"
 #include "stats/stats_page.hpp"
 
 namespace lanes::heap {
@@ -37,20 +39,20 @@ constexpr std::uint64_t owner_gone = std::uint64_t{1} << 32;
 // Lanes that a few objects keep after their thread has ended. Nobody fills them up again, so when there are many,
 // threads are short here and leave survivors: then slot lanes, which others can adopt, are the better place.
 constinit std::atomic<std::int32_t> left_behind{0};
-constexpr std::int32_t left_behind_most = 16;
+constexpr std::int32_t max_left_behind = 16;
 
-std::uint32_t granule_of(const void* block) {
-    return static_cast<std::uint32_t>((reinterpret_cast<std::uintptr_t>(block) & (base::slice_bytes - 1)) /
+std::uint32_t granule_of(const void* object) {
+    return static_cast<std::uint32_t>((reinterpret_cast<std::uintptr_t>(object) & (base::slice_bytes - 1)) /
                                       base::alignment);
 }
 
-bool starts_live(const void* block, const slice_record* lane) {
-    std::uint32_t g = granule_of(block);
-    if (reinterpret_cast<std::uintptr_t>(block) % base::alignment != 0 || g >= granules) return false;
+bool starts_live(const void* object, const slice_record* lane) {
+    std::uint32_t g = granule_of(object);
+    if (reinterpret_cast<std::uintptr_t>(object) % base::alignment != 0 || g >= granules) return false;
     return (live_of(lane).word_of(g).load(std::memory_order_relaxed) & granule_map::bit_of(g)) != 0;
 }
 
-void release_lane(slice_record* lane) {
+void give_bump_lane(slice_record* lane) {
     lane->owner.store(nullptr, std::memory_order_relaxed);
     lane->kind.store(slice_kind::none, std::memory_order_relaxed);
     for (std::uint32_t i = 1; i < bump_slices; ++i) lane[i].kind.store(slice_kind::none, std::memory_order_relaxed);
@@ -59,8 +61,8 @@ void release_lane(slice_record* lane) {
     ground::give(first, bump_slices, ground::touching::first_as_told);
 }
 
-bool open(thread_heap* heap) {
-    if (ground::scarce() || left_behind.load(std::memory_order_relaxed) > left_behind_most) return false;
+bool open_bump_lane(thread_heap* heap) {
+    if (ground::scarce() || left_behind.load(std::memory_order_relaxed) > max_left_behind) return false;
     ground::run taken = ground::take(bump_slices, ground::touching::first_as_told, ground::density::unknown);
     if (taken.first == 0) return false;
     slice_record* lane = ground::record_of(taken.first);
@@ -106,13 +108,13 @@ std::uint32_t bytes_at(std::uint32_t granule, const slice_record* lane) {
 
 void* allocate_bumped(thread_heap* heap, unsigned c) {
     std::uint32_t bytes = base::class_bytes[c];
-    if (heap->bumped[c] >= bump_share || bytes > bump_object_most) return nullptr;
+    if (heap->bumped[c] >= bump_share || bytes > max_bump_object_bytes) return nullptr;
     if (heap->bumped[c] > 0 && heap->bumped[c] + bytes > bump_share) return nullptr;
-    if (heap->bump_lane == 0 && !open(heap)) return nullptr;
+    if (heap->bump_lane == 0 && !open_bump_lane(heap)) return nullptr;
     slice_record* lane = ground::record_of(heap->bump_lane);
     std::uint32_t at = bump_lane_of(lane).filled;
     if (at + bytes > bump_bytes) {
-        // Not before it is full, so that a block freed twice is not somebody else's at once. Acquire: pairs with the
+        // Not before it is full, so that an object freed twice is not somebody else's at once. Acquire: pairs with the
         // release of the last object, whose bytes are about to be used again.
         if (bump_lane_of(lane).state.load(std::memory_order_acquire) != 0) return nullptr;
         reset(lane);
@@ -126,21 +128,21 @@ void* allocate_bumped(thread_heap* heap, unsigned c) {
     // Release, and after the start: else the object before would seem to reach to the new end (bytes_at).
     __atomic_store_n(&bump_lane_of(lane).filled, at + bytes, __ATOMIC_RELEASE);
     bump_lane_of(lane).state.fetch_add(1, std::memory_order_relaxed);
-    auto block = reinterpret_cast<free_slot*>(ground::address_of(lane) + at);
+    auto object = reinterpret_cast<free_slot*>(ground::address_of(lane) + at);
     stats::count(stats::page->slots_allocated);
-    block->link = 0;  // as any slot that is handed out
-    return block;
+    object->link = 0;  // as any slot that is handed out
+    return object;
 }
 
-bool was_bumped(const void* block, const slice_record* lane) {
-    std::uint32_t g = granule_of(block);
-    if (reinterpret_cast<std::uintptr_t>(block) % base::alignment != 0 || g >= granules) return false;
+bool was_bumped(const void* object, const slice_record* lane) {
+    std::uint32_t g = granule_of(object);
+    if (reinterpret_cast<std::uintptr_t>(object) % base::alignment != 0 || g >= granules) return false;
     return (starts_of(lane).word_of(g).load(std::memory_order_relaxed) & granule_map::bit_of(g)) != 0;
 }
 
-bool release_bumped(void* block, slice_record* lane) {
-    if (!starts_live(block, lane)) return false;
-    std::uint32_t g = granule_of(block);
+bool free_bumped(void* object, slice_record* lane) {
+    if (!starts_live(object, lane)) return false;
+    std::uint32_t g = granule_of(object);
     std::uint64_t bit = granule_map::bit_of(g);
     std::uint32_t bytes = bytes_at(g, lane);
     if ((live_of(lane).word_of(g).fetch_and(~bit, std::memory_order_relaxed) & bit) == 0) return false;
@@ -149,13 +151,13 @@ bool release_bumped(void* block, slice_record* lane) {
     // Release: what this thread did with the object comes before its memory is used again.
     if (bump_lane_of(lane).state.fetch_sub(1, std::memory_order_acq_rel) == owner_gone + 1) {
         left_behind.fetch_sub(1, std::memory_order_relaxed);
-        release_lane(lane);
+        give_bump_lane(lane);
     }
     return true;
 }
 
-std::size_t bumped_bytes(const void* block, slice_record* lane) {
-    return starts_live(block, lane) ? bytes_at(granule_of(block), lane) : 0;
+std::size_t bumped_bytes(const void* object, slice_record* lane) {
+    return starts_live(object, lane) ? bytes_at(granule_of(object), lane) : 0;
 }
 
 void abandon_bump_lane(thread_heap* heap) {
@@ -167,7 +169,7 @@ void abandon_bump_lane(thread_heap* heap) {
     left_behind.fetch_add(1, std::memory_order_relaxed);
     if (bump_lane_of(lane).state.fetch_or(owner_gone, std::memory_order_acq_rel) != 0) return;
     left_behind.fetch_sub(1, std::memory_order_relaxed);
-    release_lane(lane);
+    give_bump_lane(lane);
 }
 
 void survey_bump_lane(const slice_record* lane, survey_totals& totals) {
@@ -180,7 +182,7 @@ void survey_bump_lane(const slice_record* lane, survey_totals& totals) {
             std::uint32_t bytes = bytes_at(g, lane);
             ++totals.live_slots;
             totals.live_slot_bytes += bytes;
-            if (bytes <= bump_object_most) ++totals.slots_of[base::class_of(bytes)];
+            if (bytes <= max_bump_object_bytes) ++totals.slots_of[base::class_of(bytes)];
         }
     }
 }

@@ -9,22 +9,23 @@
 #pragma once
 
 #include "heap/heap.hpp"
+#include "heap/survey.hpp"
 
 namespace lanes::heap {
 
 inline constexpr std::uint32_t bump_bytes = 64 * 1024;
 inline constexpr std::uint32_t bump_slices = 17;
-inline constexpr std::uint32_t bump_object_most = 4096;  // bytes of the largest object
+inline constexpr std::uint32_t max_bump_object_bytes = 4096;  // bytes of the largest object
 inline constexpr std::uint32_t bump_share = 2048;  // bytes a class may take, ever, in one thread: one object at least
 
 // An object of the class, or null when the class has had its share or the lane is full.
 void* allocate_bumped(thread_heap*, unsigned size_class);
 // From any thread. False when no live object starts there.
-bool release_bumped(void* block, slice_record*);
+bool free_bumped(void* object, slice_record*);
 // Whether an object started there that has been freed.
-bool was_bumped(const void* block, const slice_record*);
+bool was_bumped(const void* object, const slice_record*);
 // 0 when no live object starts there.
-std::size_t bumped_bytes(const void* block, slice_record*);
+std::size_t bumped_bytes(const void* object, slice_record*);
 // The thread ends: its lane is released now, or by whoever frees its last object.
 void abandon_bump_lane(thread_heap*);
 void survey_bump_lane(const slice_record*, survey_totals&);

@@ -23,7 +23,7 @@ class density_votes {
                     sizeof word);
         int now = votes_.load(std::memory_order_relaxed);
         now = word != 0 ? now + 1 : now - 4;
-        votes_.store(now < 0 ? 0 : now > most ? most : now, std::memory_order_relaxed);
+        votes_.store(now < 0 ? 0 : now > max_votes ? max_votes : now, std::memory_order_relaxed);
     }
     ground::density seen() const {
         return votes_.load(std::memory_order_relaxed) >= enough ? ground::density::dense : ground::density::unknown;
@@ -31,11 +31,11 @@ class density_votes {
 
   private:
     static constexpr unsigned one_in = 4;
-    static constexpr int enough = 4, most = 16;  // guesses: a few in a row, and four misses undo them
+    static constexpr int enough = 4, max_votes = 16;  // guesses: a few in a row, and four misses undo them
     std::atomic<unsigned> turn_{0};
     std::atomic<int> votes_{0};
 };
 
-[[gnu::visibility("hidden")]] extern constinit density_votes large_density;
+[[gnu::visibility("hidden")]] inline constinit density_votes large_density;
 
 }  // namespace lanes::heap

@@ -1,13 +1,19 @@
 // The slow half of allocation and freeing: what an empty bin, a large request, or an unusual pointer leads to.
+
 #include "heap/heap.hpp"
 
 #include <cerrno>
 
+#include "ground/purge.hpp"
+#include "heap/abandoned.hpp"
+#include "heap/blobs.hpp"
+#include "heap/block_lanes.hpp"
 #include "heap/bump_lane.hpp"
 #include "heap/fast_path.hpp"
 #include "heap/free_list.hpp"
-#include "heap/large.hpp"
+#include "heap/product.hpp"
 #include "heap/remote.hpp"
+#include "heap/report.hpp"
 #include "heap/slot_lane.hpp"
 #include "heap/thread.hpp"
 #include "heap/thread_cache.hpp"
@@ -22,7 +28,7 @@ void* allocate_slot(thread_heap* heap, unsigned c) {
     if (is_end(heap->bins[c])) {
         // Not while a lane of the class waits for somebody to take it over.
         if (!anything_to_adopt(c)) {
-            if (void* block = allocate_bumped(heap, c)) return block;
+            if (void* object = allocate_bumped(heap, c)) return object;
         }
         if (!refill(heap, c)) return nullptr;
     }
@@ -36,8 +42,8 @@ void* allocate_aligned_slot(thread_heap* heap, unsigned c) {
 
 // No memory: what this process holds free goes back first, so that a request of another size can have it.
 void* retry_after_trim(std::size_t bytes, void* (*again)(std::size_t)) {
-    if (bytes <= blob_most && trim(0) > 0) {
-        if (void* block = again(bytes)) return block;
+    if (bytes <= max_blob_bytes && trim(0) > 0) {
+        if (void* object = again(bytes)) return object;
     }
     stats::count(stats::page->failures);
     errno = ENOMEM;
@@ -67,28 +73,28 @@ void* try_allocate(std::size_t bytes) {
         case route::destination::slot_lane:
             return allocate_slot_of<allocate_slot>(base::class_of(bytes));
         case route::destination::block_lane:
-            return start() ? allocate_block(block_class_for(bytes)).at : nullptr;
+            return start() ? allocate_block(base::block_class_for(bytes)).at : nullptr;
         case route::destination::blob:
             return start() ? allocate_blob(bytes, 1, false).at : nullptr;
     }
     return nullptr;
 }
 
-void report_bumped(const void* block, const slice_record* lane) {
-    report(was_bumped(block, lane) ? error::double_free : error::invalid_free, block, lane);
+void report_bumped(const void* object, const slice_record* lane) {
+    report(was_bumped(object, lane) ? error::double_free : error::invalid_free, object, lane);
 }
 
 }  // namespace
 
 void* allocate_slow(std::size_t bytes) {
-    if (bytes > base::small_max && bytes <= route::block_max) {
-        if (void* block = take_cached(current, cache_class_of(bytes))) return block;
+    if (bytes > base::max_small_bytes && bytes <= base::max_block_bytes) {
+        if (void* object = take_cached(current, cache_class_of(bytes))) return object;
         // Medium slots have bins too.
-        if (bytes <= base::slot_max && !is_end(current->bins[base::class_of(bytes)]))
+        if (bytes <= base::max_slot_bytes && !is_end(current->bins[base::class_of(bytes)]))
             return pop(current, base::class_of(bytes));
     }
-    void* block = try_allocate(bytes);
-    if (block != nullptr) return block;
+    void* object = try_allocate(bytes);
+    if (object != nullptr) return object;
     if (disabled()) return outside_heap()->allocate(bytes);
     return retry_after_trim(bytes, try_allocate);
 }
@@ -102,55 +108,55 @@ void* take_damaged(thread_heap* heap, free_slot* first, unsigned c) {
     return first;
 }
 
-void release_elsewhere(void* block) {
-    if (block == nullptr) return;
+void free_elsewhere(void* object) {
+    if (object == nullptr) return;
     const outside* libc = outside_heap();
-    if (libc != nullptr && (disabled() || libc->owns(block))) return libc->release(block);
-    report(error::foreign_free, block, nullptr);
+    if (libc != nullptr && (disabled() || libc->owns(object))) return libc->free(object);
+    report(error::foreign_free, object, nullptr);
 }
 
-void release_not_local(void* block, slice_record* r) {
+void free_not_local(void* object, slice_record* r) {
     switch (r->kind.load(std::memory_order_acquire)) {
         case slice_kind::slot_lane: {
-            if (is_mid_slot_class(r->size_class)) return release_mid_slot(block, r);
-            if (!is_carved_slot(block, r)) return report(error::invalid_free, block, r);
-            auto freed = static_cast<free_slot*>(block);
-            if (looks_free(freed) && in_free_list(freed, r)) return report(error::double_free, block, r);
-            return release_remote(freed, r);
+            if (is_mid_slot_class(r->size_class)) return free_mid_slot(object, r);
+            if (!is_carved_slot(object, r)) return report(error::invalid_free, object, r);
+            auto freed = static_cast<free_slot*>(object);
+            if (looks_free(freed) && in_free_list(freed, r)) return report(error::double_free, object, r);
+            return free_remote(freed, r);
         }
         case slice_kind::bump_lane:
-            if (!release_bumped(block, r)) report_bumped(block, r);
+            if (!free_bumped(object, r)) report_bumped(object, r);
             return;
         case slice_kind::block_lane:
         case slice_kind::block_tail:
-            return release_cached_block(block, r);
+            return free_block_to_cache(object, r);
         case slice_kind::blob:
-            if (!release_blob(block, r)) report(error::invalid_free, block, r);
+            if (!free_blob(object, r)) report(error::invalid_free, object, r);
             return;
         case slice_kind::bump_tail:
         case slice_kind::none:
             break;
     }
-    if (block == nullptr) return;  // read while the process's heap was just starting: base still null, limit not
-    report(error::invalid_free, block, r);
+    if (object == nullptr) return;  // read while the process's heap was just starting: base still null, limit not
+    report(error::invalid_free, object, r);
 }
 
-void release_inexact(void* block, slice_record* r) {
+void free_inexact(void* object, slice_record* r) {
     if (r->kind.load(std::memory_order_relaxed) != slice_kind::bump_lane) {
-        return is_mid_slot_class(r->size_class) ? release_mid_slot(block, r) : report(error::invalid_free, block, r);
+        return is_mid_slot_class(r->size_class) ? free_mid_slot(object, r) : report(error::invalid_free, object, r);
     }
-    if (!release_bumped(block, r)) report_bumped(block, r);
+    if (!free_bumped(object, r)) report_bumped(object, r);
 }
 
-void release_suspicious(void* block, slice_record* lane) {
-    auto freed = static_cast<free_slot*>(block);
-    if (in_free_list(freed, lane)) return report(error::double_free, block, lane);
+void free_suspicious(void* object, slice_record* lane) {
+    auto freed = static_cast<free_slot*>(object);
+    if (in_free_list(freed, lane)) return report(error::double_free, object, lane);
     put_back(freed, lane);  // the program wrote something that looks like a link
 }
 
-__attribute__((no_sanitize("thread"))) bool in_free_list(const free_slot* block, const slice_record* lane) {
+__attribute__((no_sanitize("thread"))) bool in_free_list(const free_slot* object, const slice_record* lane) {
     bool found = false;
-    auto look = [&](free_slot* s) { return !(found = s == block); };
+    auto look = [&](free_slot* s) { return !(found = s == object); };
     if (free_slot** head = __atomic_load_n(&slot_lane_of(lane).head, __ATOMIC_RELAXED)) {
         walk(__atomic_load_n(head, __ATOMIC_RELAXED), lane, look);
     }
@@ -159,7 +165,7 @@ __attribute__((no_sanitize("thread"))) bool in_free_list(const free_slot* block,
         const pending_run& run = current->runs[ground::index_of(lane) % runs_per_heap];
         if (run.lane == lane) walk(run.first, lane, look);
     }
-    if (!found && is_mid_slot_class(lane->size_class)) found = is_cached(block);
+    if (!found && is_mid_slot_class(lane->size_class)) found = is_cached(object);
     return found;
 }
 
@@ -167,17 +173,17 @@ void* allocate_zeroed(std::size_t count, std::size_t bytes) {
     std::size_t total;
     if (__builtin_mul_overflow(count, bytes, &total)) return nullptr;
     if (!start() && disabled()) return outside_heap()->allocate_zeroed(count, bytes);
-    piece p{};
+    allocation p{};
     switch (route::by_size(total)) {
         case route::destination::slot_lane:
             p = {allocate_slow(total), false};
             break;
         case route::destination::block_lane:
             p = {take_cached(current, cache_class_of(total)), false};
-            if (p.at == nullptr && start()) p = allocate_block(block_class_for(total));
+            if (p.at == nullptr && start()) p = allocate_block(base::block_class_for(total));
             break;
         case route::destination::blob:
-            p = start() ? allocate_blob(total, 1, true) : piece{};
+            p = start() ? allocate_blob(total, 1, true) : allocation{};
             break;
     }
     if (p.at == nullptr) p = {retry_after_trim(total, try_allocate), false};
@@ -194,48 +200,48 @@ void* allocate_aligned(std::size_t align, std::size_t bytes) {
     unsigned c = base::aligned_class_of(bytes, align);
     if (c < class_count) {
         if (is_mid_slot_class(c)) {
-            if (void* block = take_cached(current, cache_class_of_slot(c))) return block;
+            if (void* object = take_cached(current, cache_class_of_slot(c))) return object;
         }
         if (!is_end(current->bins[c])) return pop(current, c);
     }
     if (!start()) return disabled() ? outside_heap()->allocate_aligned(align, bytes) : nullptr;
-    unsigned block_class = c < class_count ? block_classes : aligned_block_class(bytes, align);
+    unsigned block_class = c < class_count ? block_classes : base::aligned_block_class(bytes, align);
     if (block_class < block_classes) {
-        if (void* block = take_cached(current, mid_slot_classes + block_class)) return block;
+        if (void* object = take_cached(current, cache_class_of_block(block_class))) return object;
     }
     for (int attempt = 0; attempt < 2; ++attempt) {
-        void* block;
+        void* object;
         if (c < class_count) {
-            block = allocate_slot_of<allocate_aligned_slot>(c);
+            object = allocate_slot_of<allocate_aligned_slot>(c);
         } else if (block_class < block_classes) {
-            block = allocate_block(block_class).at;
+            object = allocate_block(block_class).at;
         } else {
-            block = allocate_blob(bytes > 0 ? bytes : 1, align, false).at;
+            object = allocate_blob(bytes > 0 ? bytes : 1, align, false).at;
         }
-        if (block != nullptr) return block;
-        if (bytes > blob_most || align > blob_most || (attempt == 0 && trim(0) == 0)) break;
+        if (object != nullptr) return object;
+        if (bytes > max_blob_bytes || align > max_blob_bytes || (attempt == 0 && trim(0) == 0)) break;
     }
     stats::count(stats::page->failures);
     return nullptr;
 }
 
-std::size_t usable_bytes(const void* block) {
-    if (block == nullptr) return 0;
-    slice_record* r = ground::find(block);
+std::size_t usable_bytes(const void* object) {
+    if (object == nullptr) return 0;
+    slice_record* r = ground::find(object);
     if (r == nullptr) {
         const outside* libc = outside_heap();
-        return libc != nullptr && (disabled() || libc->owns(block)) ? libc->usable(block) : 0;
+        return libc != nullptr && (disabled() || libc->owns(object)) ? libc->usable(object) : 0;
     }
     switch (r->kind.load(std::memory_order_acquire)) {
         case slice_kind::slot_lane:
-            return is_carved_slot(block, r) ? base::class_bytes[r->size_class] : 0;
+            return is_carved_slot(object, r) ? base::class_bytes[r->size_class] : 0;
         case slice_kind::bump_lane:
-            return bumped_bytes(block, r);
+            return bumped_bytes(object, r);
         case slice_kind::block_lane:
         case slice_kind::block_tail:
-            return pages_of_block(block, r) * block_page;
+            return pages_of_block(object, r) * block_page;
         case slice_kind::blob:
-            return ground::address_of(r) == block ? blob_of(r).bytes : 0;
+            return ground::address_of(r) == object ? blob_of(r).bytes : 0;
         case slice_kind::bump_tail:
         case slice_kind::none:
             break;
@@ -248,37 +254,37 @@ std::size_t good_size(std::size_t bytes) {
         case route::destination::slot_lane:
             return base::class_bytes[base::class_of(bytes)];
         case route::destination::block_lane:
-            return pages_of_block_class(block_class_for(bytes)) * block_page;
+            return pages_of_block_class(base::block_class_for(bytes)) * block_page;
         case route::destination::blob:
             break;
     }
     return bytes > ~std::size_t{0} - os::page_bytes() ? bytes : os::whole_pages(bytes);
 }
 
-bool size_matches(void* block, std::size_t bytes, std::size_t align) {
-    slice_record* r = ground::find(block);
+bool size_matches(void* object, std::size_t bytes, std::size_t align) {
+    slice_record* r = ground::find(object);
     if (r == nullptr) return true;  // null or foreign: the release says so
     bool matches = true;
     slice_kind kind = r->kind.load(std::memory_order_acquire);
     if (kind == slice_kind::bump_lane) {
-        std::size_t usable = usable_bytes(block);
+        std::size_t usable = usable_bytes(object);
         matches = usable == 0 || (bytes <= usable && base::class_bytes[base::class_of(bytes)] == usable);
     } else if (kind == slice_kind::slot_lane) {
         unsigned c = class_count;
         if (align > base::alignment) {
             c = base::aligned_class_of(bytes, align);
-        } else if (bytes <= base::slot_max) {
+        } else if (bytes <= base::max_slot_bytes) {
             c = base::class_of(bytes);
         }
         matches = c == r->size_class;
     } else {
-        std::size_t usable = usable_bytes(block), asked = bytes > 0 ? bytes : 1;
-        unsigned c = align > base::alignment ? aligned_block_class(bytes, align) : block_classes;
+        std::size_t usable = usable_bytes(object), asked = bytes > 0 ? bytes : 1;
+        unsigned c = align > base::alignment ? base::aligned_block_class(bytes, align) : block_classes;
         std::size_t given = c < block_classes ? pages_of_block_class(c) * block_page : good_size(asked);
         // Beyond the alignment of block lanes even a small one is a blob.
         matches = usable == 0 || usable == (kind == slice_kind::blob ? os::whole_pages(asked) : given);
     }
-    if (!matches) report(error::size_mismatch, block, r, bytes);
+    if (!matches) report(error::size_mismatch, object, r, bytes);
     return matches;
 }
 

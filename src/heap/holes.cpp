@@ -2,8 +2,13 @@
 //
 // Their slots come back when the lane has nothing else to give (carve). What survives a burst, scattered, then keeps
 // only the pages it lies on.
-#include "heap/lane_life.hpp"
+#include "heap/holes.hpp"
+
+#include "ground/purge.hpp"
+#include "heap/free_list.hpp"
+#include "heap/report.hpp"
 #include "heap/slot_lane.hpp"
+#include "heap/slot_lane_life.hpp"
 #include "os/os.hpp"
 #include "stats/stats_page.hpp"
 
@@ -28,7 +33,7 @@ std::uint32_t whole_pages(std::uint32_t pages) {
     return whole;
 }
 
-std::size_t give_back(const slice_record* lane, std::uint32_t pages) {
+std::size_t purge_pages(const slice_record* lane, std::uint32_t pages) {
     std::size_t given = 0;
     while (pages != 0) {
         unsigned first = static_cast<unsigned>(__builtin_ctz(pages));
@@ -75,7 +80,7 @@ std::size_t purge_holes_of(slice_record* lane, free_slot*& head) {
     }
     std::uint32_t backed = (1u << lane->backed) - 1;
     std::uint32_t empty = whole_pages(~occupied & backed & ~before);
-    std::size_t given = give_back(lane, empty);
+    std::size_t given = purge_pages(lane, empty);
     std::uint32_t carved_pages =
         slot_lane_of(lane).carved == 0 ? 0 : (2u << ((slot_lane_of(lane).carved * bytes - 1) / page_share)) - 1;
     slot_lane_of(lane).purged = static_cast<std::uint16_t>((before | empty) & carved_pages);

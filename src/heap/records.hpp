@@ -63,10 +63,10 @@ struct bump_lane_fields {
 };
 
 struct block_lane_fields {
-    std::atomic<std::uint64_t> live;  // bit i: block i is in the program's hands or in a thread's cache; read without
+    std::atomic<std::uint64_t> live;  // bit i: object i is in the program's hands or in a thread's cache; read without
                                       // the lock
-    std::uint64_t dirty;              // blocks that may hold something
-    slice_index next, previous;       // among the lanes of the class that have a free block
+    std::uint64_t dirty;              // objects that may hold something
+    slice_index next, previous;       // among the lanes of the class that have a free object
     std::uint16_t purged;             // free pages that were given back and not used since, at most
     std::uint8_t block_class;         // base/size_class.hpp
     std::uint8_t used;                // bits in live
@@ -90,6 +90,9 @@ struct slot_lane_shared {
 struct bump_map_part {
     std::atomic<std::uint64_t> words[8];
 };
+
+// The size class in the record of anything that is no slot lane: matches the class of no size.
+inline constexpr std::uint8_t no_class = 0xff;
 
 namespace detail {
 
@@ -139,6 +142,14 @@ template <class R>
     constexpr std::size_t place = offsetof(slot_lane_fields, exact);
     static_assert(place == offsetof(bump_lane_fields, exact));
     return detail::in<exactness, place>(r->owner_area);
+}
+
+// Whether the address is the start of a slot of the slot lane that has been handed out (base/size_class.hpp).
+inline bool is_carved_slot(const void* object, const slice_record* lane) {
+    std::uint64_t offset = reinterpret_cast<std::uintptr_t>(object) & (base::slice_bytes - 1);
+    std::uint64_t inverse = exactness_of(lane).inverse;
+    return offset * inverse < __atomic_load_n(&slot_lane_of(lane).carved, __ATOMIC_RELAXED) *
+                                  (base::class_bytes[lane->size_class] * inverse);
 }
 
 }  // namespace lanes::heap

@@ -2,8 +2,11 @@
 //
 // After the message batching of snmalloc (Liétar et al., ISMM 2019; BatchIt, ISMM 2024), with a threshold in the word
 // instead of a message per lane.
+
 #include "heap/remote.hpp"
 
+#include "heap/abandoned.hpp"
+#include "heap/free_list.hpp"
 #include "heap/slot_lane.hpp"
 #include "heap/thread.hpp"
 #include "stats/stats_page.hpp"
@@ -25,8 +28,8 @@ void tell_owner(slice_record* lane) {
             shared_of(lane).pending_next = first;
         } while (!owner->pending.compare_exchange_weak(first, ground::index_of(lane), std::memory_order_seq_cst,
                                                        std::memory_order_relaxed));
-        // Pairs with abandon_lanes: the owner's thread clears `owner` and then empties its list. Either it finds the
-        // lane there, or this load sees that it has gone, and we empty the list ourselves.
+        // Pairs with abandon_slot_lanes: the owner's thread clears `owner` and then empties its list. Either it finds
+        // the lane there, or this load sees that it has ended, and the list is emptied here.
         if (lane->owner.load(std::memory_order_seq_cst) == owner) return;
         next = owner->pending.exchange(0, std::memory_order_seq_cst);
         break;
@@ -56,7 +59,7 @@ void hand_over(pending_run& run) {
     if (tell) tell_owner(lane);
 }
 
-void release_remote(free_slot* freed, slice_record* lane) {
+void free_remote(free_slot* freed, slice_record* lane) {
     thread_heap* heap = heap_of_freer();
     if (heap == nullptr) {
         pending_run single{lane, freed, freed, 1};
@@ -74,8 +77,7 @@ void release_remote(free_slot* freed, slice_record* lane) {
     // Marks the last slot as free too, for the double-free check; hand_over overwrites it.
     if (run.count == 0) set_next(freed, end_of(lane));
     ++run.count;
-    if (run.count >= run_slots_most || run.count * base::class_bytes[lane->size_class] >= run_bytes_most)
-        hand_over(run);
+    if (run.count >= max_run_slots || run.count * base::class_bytes[lane->size_class] >= max_run_bytes) hand_over(run);
 }
 
 void drain_pending(thread_heap* heap) {

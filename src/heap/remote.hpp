@@ -9,6 +9,7 @@
 // the same step, and by that alone may touch the record afterwards: a lane that is queued is not released.
 #pragma once
 
+#include "heap/free_list.hpp"
 #include "heap/heap.hpp"
 
 namespace lanes::heap {
@@ -60,7 +61,7 @@ inline remote_word take_remote(slice_record* lane, std::uint32_t threshold) {
 }
 
 // Puts a slot that belongs to another thread's (or nobody's) lane into this thread's runs.
-void release_remote(free_slot*, slice_record* lane);
+void free_remote(free_slot*, slice_record* lane);
 // Hands one run over; the run is empty afterwards.
 void hand_over(pending_run&);
 // Looks at every lane that other threads have queued for `heap`.

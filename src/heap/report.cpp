@@ -1,4 +1,5 @@
 // One line on stderr about a bad free or a damaged list, then what LANES_ON_ERROR asks for.
+
 #include "heap/report.hpp"
 
 #include "heap/heap.hpp"
@@ -28,12 +29,12 @@ const char* name_of(error e) {
     return "error";
 }
 
-void describe(os::line& line, error e, const void* block, const slice_record* r, std::size_t claimed_bytes) {
+void describe(os::line& line, error e, const void* object, const slice_record* r, std::size_t claimed_bytes) {
     if (e == error::foreign_free || r == nullptr) {
         line.text("not from this heap");
         return;
     }
-    auto offset = static_cast<std::uint64_t>(static_cast<const std::byte*>(block) - ground::address_of(r));
+    auto offset = static_cast<std::uint64_t>(static_cast<const std::byte*>(object) - ground::address_of(r));
     switch (r->kind.load(std::memory_order_relaxed)) {
         case slice_kind::slot_lane: {
             std::uint64_t bytes = base::class_bytes[r->size_class];
@@ -63,12 +64,12 @@ void describe(os::line& line, error e, const void* block, const slice_record* r,
 
 }  // namespace
 
-void report(error e, const void* block, const slice_record* r, std::size_t claimed_bytes) {
+void report(error e, const void* object, const slice_record* r, std::size_t claimed_bytes) {
     stats::count(stats::page->errors);
     if (on_error == error_action::ignore) return;
     os::line line;
-    line.text("lanes: ").text(name_of(e)).text(" of ").pointer(block).text(": ");
-    describe(line, e, block, r, claimed_bytes);
+    line.text("lanes: ").text(name_of(e)).text(" of ").pointer(object).text(": ");
+    describe(line, e, object, r, claimed_bytes);
     line.text(", thread ").number(os::thread_id());
     line.text(on_error == error_action::abort ? "; LANES_ON_ERROR=warn goes on\n" : "\n");
     line.write();

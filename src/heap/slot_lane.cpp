@@ -1,8 +1,13 @@
 // Slot lanes in the hands of a living thread.
+
 #include "heap/slot_lane.hpp"
 
-#include "heap/lane_life.hpp"
-#include "heap/lane_lists.hpp"
+#include "heap/abandoned.hpp"
+#include "heap/free_list.hpp"
+#include "heap/holes.hpp"
+#include "heap/slot_lane_life.hpp"
+#include "heap/slot_lane_lists.hpp"
+#include "heap/thread.hpp"
 #include "heap/thread_cache.hpp"
 #include "os/os.hpp"
 
@@ -10,18 +15,18 @@ namespace lanes::heap {
 namespace {
 
 constexpr unsigned candidates = 4;  // lanes looked at to find the fullest
-constexpr unsigned lanes_of_hot_class = 2;
-constexpr std::uint32_t looks_least = 64;  // frees between two looks at an active lane
+constexpr unsigned slot_lanes_of_hot_class = 2;
+constexpr std::uint32_t min_frees_between_looks = 64;  // frees between two looks at an active lane
 
 free_slot* const empty_bin = reinterpret_cast<free_slot*>(end_bit);
 
 // Why a lane is looked at: its countdown ended, or it came out of a pending list and is no longer queued.
 enum class seen { on_countdown, out_of_pending };
 
-void release_own(thread_heap* heap, slice_record* lane) {
+void give_own(thread_heap* heap, slice_record* lane) {
     if (lane->state == slot_lane_state::available) unlink(heap->available[lane->size_class], lane);
     disown(heap, lane);
-    release_lane(lane);
+    give_slot_lane(lane);
 }
 
 void look_at(thread_heap* heap, slice_record* lane, seen how) {
@@ -41,7 +46,7 @@ void look_at(thread_heap* heap, slice_record* lane, seen how) {
     arm(lane, step);
     bool still_queued = how == seen::on_countdown && before.queued();
     if (live == 0 && !still_queued) {
-        release_own(heap, lane);
+        give_own(heap, lane);
     } else if (roomy && lane->state == slot_lane_state::full) {
         lane->state = slot_lane_state::available;
         append(heap->available[lane->size_class], lane);
@@ -58,7 +63,7 @@ void count_active_out(slice_record* lane, std::uint32_t out) {
 // frees.
 void expect_empty(slice_record* lane, std::uint32_t out) {
     shared_of(lane).looks = 0;
-    arm(lane, out > looks_least ? out : looks_least);
+    arm(lane, out > min_frees_between_looks ? out : min_frees_between_looks);
 }
 
 // As many slots of the active lane have been freed as were out: counts its list. Released when it is empty, but for a
@@ -78,12 +83,12 @@ void look_at_active(thread_heap* heap, slice_record* lane) {
         slot_lane_of(lane).head = &slot_lane_of(lane).free_list;
         count_active_out(lane, waiting.count());  // who is in the remote list counts as out until it is collected
         lane->state = slot_lane_state::full;
-        release_own(heap, lane);
+        give_own(heap, lane);
         return;
     }
     std::uint8_t looks = ++shared_of(lane).looks;
     std::uint32_t next = out > listed ? out : listed << (looks < 4 ? 2 * looks : 8);
-    arm(lane, looks == 0xff ? forever : next > looks_least ? next : looks_least);
+    arm(lane, looks == 0xff ? forever : next > min_frees_between_looks ? next : min_frees_between_looks);
 }
 
 void activate(thread_heap* heap, unsigned c, slice_record* lane) {
@@ -175,7 +180,7 @@ void carve(thread_heap* heap, unsigned c, slice_record* lane) {
     } else {
         // To the end of the page that is begun: memory is touched as it is used. A class that already fills lanes is
         // hot, and gets four pages at a time.
-        std::uint32_t ahead = heap->lanes[c] > 1 ? 4 * page_share : page_share;
+        std::uint32_t ahead = heap->slot_lanes[c] > 1 ? 4 * page_share : page_share;
         std::uint32_t from = slot_lane_of(lane).carved;
         std::uint32_t until = ((from * bytes / ahead + 1) * ahead + bytes - 1) / bytes;
         if (until > slot_lane_of(lane).capacity) until = slot_lane_of(lane).capacity;
@@ -191,9 +196,10 @@ void carve(thread_heap* heap, unsigned c, slice_record* lane) {
     expect_empty(lane, out);  // the bin was empty, so they all are
 }
 
-slice_record* open(thread_heap* heap, unsigned c) {
+slice_record* open_slot_lane(thread_heap* heap, unsigned c) {
     // A class that keeps filling lanes will fill this one too.
-    ground::density dense = heap->lanes[c] >= lanes_of_hot_class ? ground::density::dense : ground::density::unknown;
+    ground::density dense =
+        heap->slot_lanes[c] >= slot_lanes_of_hot_class ? ground::density::dense : ground::density::unknown;
     ground::run taken = ground::take(1, ground::touching::as_told, dense);
     if (taken.first == 0) return nullptr;
     slice_record* lane = ground::record_of(taken.first);
@@ -214,11 +220,11 @@ slice_record* open(thread_heap* heap, unsigned c) {
     return lane;
 }
 
-// Takes what other threads have given back to the active lane, if it is at least `least` slots.
-bool collect_active(thread_heap* heap, unsigned c, std::uint32_t least) {
+// Takes what other threads have given back to the active lane, if it is at least `min_slots` slots.
+bool collect_active(thread_heap* heap, unsigned c, std::uint32_t min_slots) {
     slice_record* lane = ground::record_of(heap->active[c]);
     std::uint32_t waiting = remote_of(lane).count();
-    if (waiting == 0 || waiting < least) return false;
+    if (waiting == 0 || waiting < min_slots) return false;
     remote_word taken = take_remote(lane, remote_word::never);
     count_freed(lane, taken.count());
     heap->bins[c] = taken.list(lane);
@@ -230,7 +236,7 @@ bool collect_active(thread_heap* heap, unsigned c, std::uint32_t least) {
 free_slot* pop(thread_heap* heap, unsigned c) {
     free_slot* first = heap->bins[c];
     free_slot* next = next_of(first);
-    if (!same_lane(first, next)) return static_cast<free_slot*>(take_damaged(heap, first, c));
+    if (!same_slice(first, next)) return static_cast<free_slot*>(take_damaged(heap, first, c));
     heap->bins[c] = next;
     set_raw_link(first, 0);
     return first;
@@ -266,7 +272,7 @@ bool refill(thread_heap* heap, unsigned c) {
         }
     }
     slice_record* lane = adopt(heap, c);
-    if (lane == nullptr) lane = open(heap, c);
+    if (lane == nullptr) lane = open_slot_lane(heap, c);
     if (lane == nullptr) return heap->active[c] != 0 && collect_active(heap, c, 1);
     if (heap->active[c] != 0) deactivate(heap, c);
     activate(heap, c, lane);
@@ -303,7 +309,7 @@ __attribute__((no_sanitize("thread"))) std::uint32_t live_slots(const slice_reco
         const free_slot* end = end_of(lane);
         const free_slot* s = *const_cast<free_slot* const volatile*>(&heap->bins[lane->size_class]);
         std::uint32_t listed = 0;
-        for (; !is_end(s) && same_lane(s, end) && listed <= capacity; ++listed) {
+        for (; !is_end(s) && same_slice(s, end) && listed <= capacity; ++listed) {
             s = reinterpret_cast<const free_slot*>(*const_cast<const volatile std::uint64_t*>(&s->link) ^ link_key);
         }
         live = carved - slots_touching(slot_lane_of(lane).purged, carved, base::class_bytes[lane->size_class]) -
@@ -347,7 +353,7 @@ std::size_t purge_holes(thread_heap* heap) {
             lane->state = slot_lane_state::full;
         }
         if (releasable) {
-            release_own(heap, lane);
+            give_own(heap, lane);
         } else {
             look_at(heap, lane, seen::on_countdown);
         }

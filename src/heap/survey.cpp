@@ -1,7 +1,9 @@
 // What the process holds, by walking the slice table.
+#include "heap/survey.hpp"
+
+#include "heap/block_lanes.hpp"
 #include "heap/bump_lane.hpp"
 #include "heap/heap.hpp"
-#include "heap/large.hpp"
 #include "heap/slot_lane.hpp"
 #include "heap/thread.hpp"
 #include "heap/thread_cache.hpp"
@@ -41,7 +43,7 @@ __attribute__((no_sanitize("thread"))) void survey(survey_totals& totals) {
                 unsigned c = r->size_class;
                 std::uint32_t live = live_slots(r);
                 ++totals.slot_lanes;
-                ++totals.lanes_of[c];
+                ++totals.slot_lanes_of[c];
                 totals.slots_of[c] += live;
                 totals.slot_lane_bytes += base::slice_bytes;
                 totals.live_slots += live;

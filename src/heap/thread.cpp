@@ -1,9 +1,13 @@
 // The start of the process's heap, and of each thread's; what happens at a thread's end and around fork.
+
 #include "heap/thread.hpp"
 
 #include <pthread.h>
 
+#include "heap/abandoned.hpp"
+#include "heap/free_list.hpp"
 #include "heap/locks.hpp"
+#include "heap/product.hpp"
 #include "heap/remote.hpp"
 #include "heap/report.hpp"
 #include "heap/slot_lane.hpp"
@@ -85,7 +89,7 @@ void end_of_thread(void* heap_of_thread) {
     flush_cache(heap);
     current = const_cast<thread_heap*>(&no_heap);
     ended = true;
-    abandon_lanes(heap);
+    abandon_slot_lanes(heap);
     stats::count(stats::page->threads_ended);
     stats::count(stats::page->slow_mallocs, heap->slow_mallocs);
     heap->slow_mallocs = 0;

@@ -112,7 +112,7 @@ failure highway_core::search(std::uint64_t bytes, std::uint64_t alignment, const
         // Before failing, all lanes once more: the lane tried first may have been reset since, and a lane that is being
         // trimmed looks full for a moment.
         if (lap(first, lanes_.size(), bytes, alignment, tries, got)) return {};
-        if (trims_between(before) && ++trimmed < most_trims_waited_for) {
+        if (trims_between(before) && ++trimmed < max_trims_waited_for) {
             // The trimming thread may have been descheduled.
             if (trimmed < 100)
                 std::this_thread::yield();

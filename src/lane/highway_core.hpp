@@ -151,7 +151,7 @@ class highway_core {
     bool trims_between(const trims& before) const noexcept {
         return before.begun != before.ended || trims_begun_.load(std::memory_order_seq_cst) != before.begun;
     }
-    static constexpr unsigned most_trims_waited_for =
+    static constexpr unsigned max_trims_waited_for =
         20'000;  // looks, two seconds: longer only if threads trim all the time
     std::atomic<std::uint64_t> trims_begun_{0}, trims_ended_{0};
 

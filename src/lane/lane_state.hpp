@@ -114,7 +114,7 @@ result<taken_range> take_range(lane_state& state, const lane_geometry& g, std::u
         if (now.closed()) return errc::lane_closed;
         std::uint64_t from = ((base + (now.offset() << g.granule_shift) + (alignment - 1)) & ~(alignment - 1)) - base;
         if (from > g.capacity || bytes > g.capacity - from) return errc::lane_full;
-        if (now.live() == lane_word::most_live) return errc::too_many_fragments;
+        if (now.live() == lane_word::max_live) return errc::too_many_fragments;
         std::uint64_t behind = ((from + bytes - 1) >> g.granule_shift) + 1;
         if (now.live() == 0 || (now.offset() << g.granule_shift >> 12) != (behind << g.granule_shift >> 12)) note();
         if (state.swap(now, now.allocated(behind))) {

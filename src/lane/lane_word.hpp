@@ -21,23 +21,23 @@ struct lane_word {
     static constexpr std::uint64_t closed_bit = std::uint64_t{1} << 62, disposed_bit = std::uint64_t{1} << 63;
     static_assert(forced_shift + forced_bits == 62);
 
-    static constexpr std::uint64_t most_units = (std::uint64_t{1} << offset_bits) - 1;
-    static constexpr std::uint64_t most_live = (std::uint64_t{1} << live_bits) - 1;
+    static constexpr std::uint64_t max_units = (std::uint64_t{1} << offset_bits) - 1;
+    static constexpr std::uint64_t max_live = (std::uint64_t{1} << live_bits) - 1;
     static constexpr std::uint64_t cycles = std::uint64_t{1} << cycle_bits;
     static constexpr std::uint8_t forced_mask = (1u << forced_bits) - 1;
 
     std::uint64_t bits = 0;
 
-    constexpr std::uint64_t offset() const { return bits & most_units; }
-    constexpr std::uint64_t live() const { return bits >> live_shift & most_live; }
+    constexpr std::uint64_t offset() const { return bits & max_units; }
+    constexpr std::uint64_t live() const { return bits >> live_shift & max_live; }
     constexpr std::uint64_t cycle() const { return bits >> cycle_shift & (cycles - 1); }
     constexpr std::uint8_t forced() const { return static_cast<std::uint8_t>(bits >> forced_shift & forced_mask); }
     constexpr bool closed() const { return (bits & closed_bit) != 0; }
     constexpr bool disposed() const { return (bits & disposed_bit) != 0; }
 
-    // One fragment more, which ends at `offset`; live() must be below most_live.
+    // One fragment more, which ends at `offset`; live() must be below max_live.
     constexpr lane_word allocated(std::uint64_t offset) const {
-        return {(bits & ~most_units) + (std::uint64_t{1} << live_shift) + offset};
+        return {(bits & ~max_units) + (std::uint64_t{1} << live_shift) + offset};
     }
     // One fragment less; the last one resets. live() must not be zero.
     constexpr lane_word released() const {
@@ -55,7 +55,7 @@ struct lane_word {
     // The last unit may be partly behind the capacity.
     static constexpr unsigned granule_shift(std::uint64_t capacity) {
         unsigned shift = 4;
-        while ((capacity - 1) >> shift >= most_units) ++shift;
+        while ((capacity - 1) >> shift >= max_units) ++shift;
         return shift;
     }
 

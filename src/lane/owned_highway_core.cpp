@@ -18,7 +18,7 @@ constexpr std::size_t looked_at = 16;
 
 // The largest lane, in bytes, that is taken for scratch memory without being asked for. Guess: one step for so many
 // bytes is cheap compared with touching them.
-constexpr std::uint64_t most_scratch_lane = std::uint64_t{64} << 20;
+constexpr std::uint64_t max_scratch_lane = std::uint64_t{64} << 20;
 
 void span_lane::became_empty() noexcept { home_->emptied(*this); }
 
@@ -265,7 +265,7 @@ result<span_lane*> owned_highway_core::enter_scratch_lane(std::uint64_t bytes) n
     }
     // Lanes double what there is, so that a scope is left in few steps.
     std::uint64_t wanted = bytes;
-    if (scratch_lanes_.size() >= 4) wanted = std::max(wanted, std::min(scratch_bytes_, most_scratch_lane));
+    if (scratch_lanes_.size() >= 4) wanted = std::max(wanted, std::min(scratch_bytes_, max_scratch_lane));
     result<span_lane*> lane = take_lane(wanted);
     if (!lane && wanted > bytes) lane = take_lane(bytes);
     if (!lane) return lane.why();

@@ -144,7 +144,7 @@ result<std::uint8_t> shared_core::count_locally() noexcept {
     lane_word now = local_.load();
     do {
         if (now.disposed()) return errc::lane_disposed;
-        if (now.live() == lane_word::most_live) return errc::too_many_fragments;
+        if (now.live() == lane_word::max_live) return errc::too_many_fragments;
     } while (!local_.swap(now, now.allocated(now.offset())));
     return now.forced();
 }
@@ -336,7 +336,7 @@ result<shared_core*> make_shared_core(std::unique_ptr<storage_holder> storage, s
             forced = was.forced();
             contents = std::min(was.offset() << geometry.granule_shift, geometry.capacity);
             lane_word now = was.without(lane_word::closed_bit | lane_word::disposed_bit |
-                                        lane_word::most_live << lane_word::live_shift);
+                                        lane_word::max_live << lane_word::live_shift);
             if (contents != 0) now = now.allocated(was.offset());
             header->state.word.store(now.bits, std::memory_order_relaxed);
         }

@@ -10,7 +10,7 @@ namespace {
 class slot_core final : public detail::lane_core {
   public:
     static result<fragment> make(std::uint64_t bytes, std::uint64_t alignment) noexcept {
-        if (errc e = detail::check_request(bytes, alignment, most_bytes); e != errc{}) return e;
+        if (errc e = detail::check_request(bytes, alignment, max_bytes); e != errc{}) return e;
         std::uint64_t align = alignment > detail::granule ? alignment : detail::granule;
         std::uint64_t front = (sizeof(slot_core) + align - 1) & ~(align - 1);
         // Most heaps are slower with aligned requests.
@@ -35,7 +35,7 @@ class slot_core final : public detail::lane_core {
     storage_type type() const noexcept override { return storage_type::slot; }
 
   private:
-    static constexpr std::uint64_t most_bytes = std::uint64_t{1} << 46;  // as a lane's capacity
+    static constexpr std::uint64_t max_bytes = std::uint64_t{1} << 46;  // as a lane's capacity
 
     explicit slot_core(std::uint64_t align) noexcept : align_(align) { usable_with(0); }
     ~slot_core() override = default;

@@ -34,12 +34,12 @@ int opened(int fd, descriptor& out) noexcept {
 
 // A signal handler may interrupt a call again and again, and a call that starts from its beginning each time would then
 // never end. A guess: nobody's timer hits so often by accident.
-constexpr int most_tries = 64;
+constexpr int max_tries = 64;
 
 template <class F>
 int until_not_interrupted(F&& call) noexcept {
     int e = EINTR;
-    for (int i = 0; i < most_tries && e == EINTR; ++i) e = said(call());
+    for (int i = 0; i < max_tries && e == EINTR; ++i) e = said(call());
     return e;
 }
 
@@ -83,9 +83,9 @@ void unmap_mapped(void* at, std::uint64_t bytes) noexcept { munmap(at, bytes); }
 
 int prefer_node(void* at, std::uint64_t bytes, int node) noexcept {
     constexpr unsigned long word_bits = 8 * sizeof(unsigned long);
-    constexpr unsigned most_nodes = 32768;  // the kernel takes no mask longer than a page
-    unsigned long nodes[most_nodes / word_bits] = {};
-    if (node < 0 || static_cast<unsigned>(node) >= most_nodes) return EINVAL;
+    constexpr unsigned max_nodes = 32768;  // the kernel takes no mask longer than a page
+    unsigned long nodes[max_nodes / word_bits] = {};
+    if (node < 0 || static_cast<unsigned>(node) >= max_nodes) return EINVAL;
     nodes[static_cast<unsigned>(node) / word_bits] = 1UL << (static_cast<unsigned>(node) % word_bits);
     // The kernel counts the bits of the mask from one.
     return said(syscall(SYS_mbind, at, bytes, MPOL_PREFERRED, nodes, static_cast<unsigned long>(node) + 2, 0));

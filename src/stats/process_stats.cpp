@@ -9,8 +9,8 @@
 namespace lanes::stats {
 namespace {
 
-constexpr std::size_t path_most = 256;
-constinit char shared_path[path_most]{};
+constexpr std::size_t max_path = 256;
+constinit char shared_path[max_path]{};
 constinit process_stats spare{};  // for a child that gets no slot of its own
 
 void name_process(process_stats* s) {
@@ -76,7 +76,7 @@ void zero_events(process_stats* s) {
 void begin_stats(const char* path) {
     if (path != nullptr) {
         std::size_t n = 0;
-        for (; n + 1 < path_most && path[n] != 0; ++n) shared_path[n] = path[n];
+        for (; n + 1 < max_path && path[n] != 0; ++n) shared_path[n] = path[n];
         if (path[n] != 0) n = 0;  // too long to be one that `lanes run` made
         shared_path[n] = 0;
     }

@@ -17,7 +17,7 @@ constexpr unsigned all_permissions = 0777;
 
 // Attempts at finding a free name, or at opening a file that other processes make and remove, before that is an error.
 // A guess: a second failure is rare already.
-constexpr int most_tries = 16;
+constexpr int max_tries = 16;
 
 // A new file in the making. If it is destroyed before the last step, it leaves nothing behind.
 class unfinished_file {
@@ -62,7 +62,7 @@ class unfinished_file {
     int with_name_beside(F&& make) {
         static std::atomic<std::uint64_t> count{0};
         int e = EEXIST;
-        for (int i = 0; i < most_tries && e == EEXIST; ++i) {
+        for (int i = 0; i < max_tries && e == EEXIST; ++i) {
             std::uint64_t number = os::wall_clock_ns() + (count.fetch_add(1, std::memory_order_relaxed) << 40) +
                                    (std::uint64_t{os::process_id()} << 24);
             std::string name = (target_.parent_path() / ".lanes-") += std::to_string(number);
@@ -144,7 +144,7 @@ result<file_storage> file_storage::open_or_make(std::uint64_t bytes, const optio
     if (o.mode != open_mode::open_or_create) return make(bytes, o, where);
     // Between the two, another process may make or remove the file.
     result<file_storage> r = errc::file_not_found;
-    for (int i = 0; i < most_tries; ++i) {
+    for (int i = 0; i < max_tries; ++i) {
         r = open_existing(o, where);
         if (r.error() != errc::file_not_found) break;
         r = make(bytes, o, where);

@@ -266,7 +266,7 @@ races run_races(unsigned lane_tries, effort how) {
     return seen;
 }
 
-constexpr auto most_tries = std::numeric_limits<unsigned>::max();
+constexpr auto max_tries = std::numeric_limits<unsigned>::max();
 
 // Until races were lost as often as makes sure that allocations lost some, too; or not at all on a machine that is
 // busy.
@@ -281,12 +281,12 @@ races run_races_until_lost(unsigned lane_tries, effort how) {
 }
 
 TEST(lane_tries, many_keep_a_thread_on_its_lane) {
-    EXPECT_EQ(run_races_until_lost(most_tries, {}).strays, 0u);
-    EXPECT_EQ(run_races_until_lost(1, {.tries = most_tries}).strays, 0u);  // one allocation's effort goes before
+    EXPECT_EQ(run_races_until_lost(max_tries, {}).strays, 0u);
+    EXPECT_EQ(run_races_until_lost(1, {.tries = max_tries}).strays, 0u);  // one allocation's effort goes before
 }
 
 TEST(lane_tries, few_leave_a_lane_that_others_use) {
-    for (auto [option, how] : {std::pair(1u, effort{}), std::pair(most_tries, effort{.tries = 1})}) {
+    for (auto [option, how] : {std::pair(1u, effort{}), std::pair(max_tries, effort{.tries = 1})}) {
         races seen = run_races_until_lost(option, how);
         if (seen.lost < 20) GTEST_SKIP() << "hardly a race was lost on this machine";
         EXPECT_GT(seen.strays, 0u);
@@ -297,12 +297,12 @@ TEST(lane_tries, few_leave_a_lane_that_others_use) {
 
 // A callback that keeps the gate until it is told to go on.
 struct gate_keeper {
-    std::atomic<int> inside = 0, most_inside = 0;
+    std::atomic<int> inside = 0, max_inside = 0;
     std::atomic<bool> open = false;
 
     std::uint64_t operator()() {
-        int now = ++inside, most = most_inside;
-        while (now > most && !most_inside.compare_exchange_weak(most, now)) {
+        int now = ++inside, most = max_inside;
+        while (now > most && !max_inside.compare_exchange_weak(most, now)) {
         }
         wait_until([this] { return open.load(); });
         --inside;
@@ -321,7 +321,7 @@ TEST(growth_gate, others_wait_for_their_turn_and_not_for_ever) {
     wait_until([&] { return keeper.inside == 1; });
     EXPECT_EQ(h.try_allocate(16).error(), errc::growth_timeout);
     EXPECT_EQ(thrown_by([&] { h.allocate(16); }), errc::growth_timeout);
-    EXPECT_EQ(keeper.most_inside, 1);
+    EXPECT_EQ(keeper.max_inside, 1);
     keeper.open = true;
     grower.join();
     EXPECT_EQ(lane_of(h, first), 1u);
@@ -360,7 +360,7 @@ TEST(growth_gate, the_longest_timeout_waits) {
     first.join();
     second.join();
     EXPECT_EQ(got, 2);
-    EXPECT_EQ(keeper.most_inside, 1);
+    EXPECT_EQ(keeper.max_inside, 1);
 }
 
 TEST(growth_gate, lets_as_many_in_as_it_is_told) {
@@ -377,7 +377,7 @@ TEST(growth_gate, lets_as_many_in_as_it_is_told) {
     EXPECT_EQ(h.try_allocate(16).error(), errc::growth_timeout);
     keeper.open = true;
     growers.join();
-    EXPECT_EQ(keeper.most_inside, 3);
+    EXPECT_EQ(keeper.max_inside, 3);
     std::vector<std::size_t> lanes;
     for (const fragment& f : got) lanes.push_back(lane_of(h, f));
     std::ranges::sort(lanes);

@@ -36,11 +36,10 @@ TEST(lane_word, does_what_a_plain_structure_does) {
             case 0:
             case 1:
             case 2:
-                if (plain.live == lane_word::most_live) break;
+                if (plain.live == lane_word::max_live) break;
                 // Forward, as lanes do; sometimes to the very end.
-                plain.offset = random.percent(2)
-                                   ? lane_word::most_units
-                                   : plain.offset + random.below(lane_word::most_units - plain.offset + 1);
+                plain.offset = random.percent(2) ? lane_word::max_units
+                                                 : plain.offset + random.below(lane_word::max_units - plain.offset + 1);
                 ++plain.live;
                 word = word.allocated(plain.offset);
                 break;
@@ -77,19 +76,19 @@ TEST(lane_word, does_what_a_plain_structure_does) {
 
 TEST(lane_word, every_field_holds_its_largest_number_and_none_spills_into_the_next) {
     lane_word word;
-    for (std::uint64_t i = 0; i < lane_word::most_live; ++i) word = word.allocated(lane_word::most_units);
-    expect_same(word, {lane_word::most_units, lane_word::most_live, 0, 0, false, false});
-    EXPECT_EQ(lane_word::most_live, 1048575u);
+    for (std::uint64_t i = 0; i < lane_word::max_live; ++i) word = word.allocated(lane_word::max_units);
+    expect_same(word, {lane_word::max_units, lane_word::max_live, 0, 0, false, false});
+    EXPECT_EQ(lane_word::max_live, 1048575u);
     for (int i = 0; i < 63; ++i) word = word.forced_empty();
-    for (int i = 63; i < 255; ++i) word = word.allocated(lane_word::most_units).released();
-    word = word.allocated(lane_word::most_units);
-    expect_same(word, {lane_word::most_units, 1, 255, 63, false, false});
-    for (std::uint64_t i = 1; i < lane_word::most_live; ++i) word = word.allocated(lane_word::most_units);
+    for (int i = 63; i < 255; ++i) word = word.allocated(lane_word::max_units).released();
+    word = word.allocated(lane_word::max_units);
+    expect_same(word, {lane_word::max_units, 1, 255, 63, false, false});
+    for (std::uint64_t i = 1; i < lane_word::max_live; ++i) word = word.allocated(lane_word::max_units);
     word = word.with(lane_word::closed_bit | lane_word::disposed_bit);
-    expect_same(word, {lane_word::most_units, lane_word::most_live, 255, 63, true, true});
+    expect_same(word, {lane_word::max_units, lane_word::max_live, 255, 63, true, true});
     EXPECT_EQ(word.bits, ~std::uint64_t{0}) << "the fields fill the word";
-    for (std::uint64_t i = 1; i < lane_word::most_live; ++i) word = word.released();
-    expect_same(word, {lane_word::most_units, 1, 255, 63, true, true});
+    for (std::uint64_t i = 1; i < lane_word::max_live; ++i) word = word.released();
+    expect_same(word, {lane_word::max_units, 1, 255, 63, true, true});
 }
 
 TEST(lane_word, cycle_and_forced_wrap_around_without_touching_the_flags) {
@@ -123,10 +122,10 @@ TEST(lane_word, the_granule_is_16_up_to_4_gib_and_lets_every_lane_be_used_to_its
         for (std::int64_t beside = -40; beside <= 40; ++beside) {
             std::uint64_t capacity = (std::uint64_t{1} << bit) + static_cast<std::uint64_t>(beside);
             if (static_cast<std::int64_t>(capacity) <= 0) continue;
-            ASSERT_LE(last_unit(capacity), lane_word::most_units) << capacity;
+            ASSERT_LE(last_unit(capacity), lane_word::max_units) << capacity;
             unsigned shift = lane_word::granule_shift(capacity);
             if (shift > 4) {
-                ASSERT_GT(((capacity - 1) >> (shift - 1)) + 1, lane_word::most_units)
+                ASSERT_GT(((capacity - 1) >> (shift - 1)) + 1, lane_word::max_units)
                     << capacity << ": coarser than needed";
             }
         }
@@ -134,7 +133,7 @@ TEST(lane_word, the_granule_is_16_up_to_4_gib_and_lets_every_lane_be_used_to_its
     lanes::test::random_source random("granule_shift");
     for (int i = 0; i < 100000; ++i) {
         std::uint64_t capacity = 1 + random.size(std::size_t{1} << 46);
-        ASSERT_LE(last_unit(capacity), lane_word::most_units) << capacity;
+        ASSERT_LE(last_unit(capacity), lane_word::max_units) << capacity;
         ASSERT_GE(lane_word::granule_shift(capacity), 4u);
     }
 }

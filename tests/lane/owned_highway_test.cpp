@@ -280,7 +280,7 @@ TEST(owned_highway, at_max_bytes_nothing_is_lost_and_freed_room_comes_back) {
     }
 }
 
-TEST(owned_highway, most_of_max_bytes_can_be_had) {
+TEST(owned_highway, max_of_max_bytes_can_be_had) {
     owned_highway highway({.lane_bytes = 64 * kib, .max_bytes = 8 * mib});
     std::vector<marked_block> blocks = fill_up(highway, 1000, errc::max_bytes_reached);
     EXPECT_GE(bytes_of(blocks), 7 * mib);

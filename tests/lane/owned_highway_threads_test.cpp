@@ -22,11 +22,11 @@ namespace {
 
 using namespace test;
 
-// Items that one thread hands to another; put() waits while `most_bytes` are on their way.
+// Items that one thread hands to another; put() waits while `max_bytes` are on their way.
 template <class T>
 class hand_over {
   public:
-    explicit hand_over(std::uint64_t most_bytes) : most_(most_bytes) {}
+    explicit hand_over(std::uint64_t max_bytes) : most_(max_bytes) {}
 
     void put(T item, std::uint64_t bytes) {
         std::unique_lock lock(mutex_);

@@ -140,8 +140,8 @@ TEST(scratch, scopes_at_the_end_of_a_full_lane_nest) {
 
 // More of them than a lane's front has granules: a cursor that only went on would come to the next lane.
 TEST(scratch, hundreds_of_scopes_at_the_end_of_a_lane_take_nothing_from_each_other) {
-    for (std::uint64_t most_lanes : {3, 5, 100}) {
-        owned_highway highway({.lane_bytes = 64 * kib, .max_bytes = most_lanes * 64 * kib});
+    for (std::uint64_t max_lanes : {3, 5, 100}) {
+        owned_highway highway({.lane_bytes = 64 * kib, .max_bytes = max_lanes * 64 * kib});
         std::vector<marked_block> beside;
         for (int i = 0; i < 2; ++i) beside.push_back(marked_from(highway, 60000, 1));
         scratch outer(highway);

@@ -483,7 +483,7 @@ TEST(shared_memory, whatever_others_write_into_the_state_fragments_lie_in_the_la
             // All of it at random, or some plausible word; now and then the rest of the header.
             std::uint64_t word = random();
             if (random.percent(50)) word &= ~(lane_word::closed_bit | lane_word::disposed_bit);
-            if (random.percent(50)) word = (word & ~lane_word::most_units) | random.below(capacity / 16 + 3);
+            if (random.percent(50)) word = (word & ~lane_word::max_units) | random.below(capacity / 16 + 3);
             header->state.word.store(word);
             if (random.percent(20)) header->state.begun.store(random());
             if (random.percent(20)) header->capacity = random();

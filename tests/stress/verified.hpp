@@ -8,6 +8,7 @@
 #include "ground/state.hpp"
 #include "heap/bump_lane.hpp"
 #include "heap/heap.hpp"
+#include "heap/survey.hpp"
 #include "lanes/lanes.h"
 #include "stats/stats_page.hpp"
 #include "tests/unit/support.hpp"

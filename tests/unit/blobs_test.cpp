@@ -1,11 +1,13 @@
 // Blobs: in place where there is room, moved without copying where there is not, and true about zeros.
+#include "heap/blobs.hpp"
+
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
 #include <vector>
 
 #include "ground/state.hpp"
-#include "heap/large.hpp"
+#include "heap/thread.hpp"
 #include "lanes/lanes.h"
 #include "os/os.hpp"
 #include "stats/stats_page.hpp"
@@ -39,12 +41,12 @@ class blob_test : public testing::Test {
 };
 
 void* blob(std::size_t bytes) { return allocate_blob(bytes, 1, false).at; }
-void free_blob(void* p) { EXPECT_TRUE(release_blob(p, record(p))); }
+void free_whole(void* p) { EXPECT_TRUE(free_blob(p, record(p))); }
 
 TEST_F(blob_test, are_whole_pages_aligned_as_asked_and_known_by_their_first_byte_only) {
     for (std::size_t align = 1; align <= 64 * mib; align *= 4) {
         for (std::size_t bytes : {257 * kib, 1 * mib, 3 * mib + 1}) {
-            piece p = allocate_blob(bytes, align, false);
+            allocation p = allocate_blob(bytes, align, false);
             ASSERT_NE(p.at, nullptr);
             EXPECT_EQ(test::number(p.at) % align, 0u);
             std::size_t usable = lanes_usable_size(p.at);
@@ -53,10 +55,10 @@ TEST_F(blob_test, are_whole_pages_aligned_as_asked_and_known_by_their_first_byte
             for (std::size_t offset : {std::size_t{1}, std::size_t{16}, os::page_bytes(), 64 * kib, 256 * kib}) {
                 auto inner = static_cast<std::byte*>(p.at) + offset;
                 EXPECT_EQ(lanes_usable_size(inner), 0u);
-                EXPECT_FALSE(release_blob(inner, record(inner)));
+                EXPECT_FALSE(free_blob(inner, record(inner)));
             }
-            free_blob(p.at);
-            EXPECT_FALSE(release_blob(p.at, record(p.at))) << "freed twice without a word";
+            free_whole(p.at);
+            EXPECT_FALSE(free_blob(p.at, record(p.at))) << "freed twice without a word";
         }
     }
 }
@@ -69,7 +71,7 @@ TEST_F(blob_test, grows_in_place_when_the_slices_behind_are_free) {
     EXPECT_TRUE(test::holds(p, 300 * kib, 1));
     test::fill(p, 40 * mib, 2);
     EXPECT_TRUE(test::holds(p, 40 * mib, 2));
-    free_blob(p);
+    free_whole(p);
 }
 
 TEST_F(blob_test, does_not_grow_over_its_neighbour) {
@@ -80,8 +82,8 @@ TEST_F(blob_test, does_not_grow_over_its_neighbour) {
     EXPECT_FALSE(resize_blob(p, record(p), 513 * kib));
     EXPECT_EQ(lanes_usable_size(p), 512 * kib);
     EXPECT_TRUE(test::holds(neighbour, 512 * kib, 3));
-    free_blob(p);
-    free_blob(neighbour);
+    free_whole(p);
+    free_whole(neighbour);
 }
 
 TEST_F(blob_test, gives_back_what_it_shrinks_by) {
@@ -91,7 +93,7 @@ TEST_F(blob_test, gives_back_what_it_shrinks_by) {
     ASSERT_TRUE(resize_blob(p, record(p), 300 * kib));
     EXPECT_EQ(before - ground::state.used_pages, (512u - 5u) * ground::slice_pages);
     EXPECT_TRUE(test::holds(p, 32 * mib, 4, 300 * kib));
-    free_blob(p);
+    free_whole(p);
 }
 
 TEST_F(blob_test, keeps_its_contents_when_its_pages_are_moved) {
@@ -110,8 +112,8 @@ TEST_F(blob_test, keeps_its_contents_when_its_pages_are_moved) {
             EXPECT_TRUE(test::holds(moved, old_bytes, 5));
             p = moved;
         }
-        free_blob(p);
-        free_blob(barrier);
+        free_whole(p);
+        free_whole(barrier);
     }
 }
 
@@ -126,7 +128,7 @@ TEST_F(blob_test, tell_the_truth_about_zeros_after_moves_and_shrinking) {
     for (int step = 0; step < (test::sanitized ? 600 : 3000); ++step) {
         if (live.size() < 12 && random.percent(55)) {
             std::size_t bytes = 257 * kib + random.below(2 * mib);
-            piece p = allocate_blob(bytes, 1, false);
+            allocation p = allocate_blob(bytes, 1, false);
             ASSERT_NE(p.at, nullptr);
             if (p.zero) {
                 ASSERT_TRUE(test::is_zero(p.at, lanes_usable_size(p.at))) << "step " << step;
@@ -139,7 +141,7 @@ TEST_F(blob_test, tell_the_truth_about_zeros_after_moves_and_shrinking) {
             std::size_t bytes = 257 * kib + random.below(2 * mib);
             switch (random.below(3)) {
                 case 0:
-                    free_blob(p.at);
+                    free_whole(p.at);
                     live.erase(live.begin() + static_cast<long>(i));
                     continue;
                 case 1:
@@ -153,7 +155,7 @@ TEST_F(blob_test, tell_the_truth_about_zeros_after_moves_and_shrinking) {
             std::memset(p.at, 0xee, lanes_usable_size(p.at));
         }
     }
-    for (auto& p : live) free_blob(p.at);
+    for (auto& p : live) free_whole(p.at);
 }
 
 TEST_F(blob_test, cleared_memory_is_clear_where_a_moved_blob_left_room) {
@@ -162,7 +164,7 @@ TEST_F(blob_test, cleared_memory_is_clear_where_a_moved_blob_left_room) {
     void* dirty = blob(1280 * kib);
     void* end = blob(300 * kib);
     std::memset(dirty, 0xaa, 1280 * kib);
-    free_blob(dirty);  // within the budget, so it stays dirty
+    free_whole(dirty);  // within the budget, so it stays dirty
     void* moved = lanes_realloc(p, 600 * kib);
     ASSERT_EQ(moved, dirty);
     void* cleared = lanes_calloc(1, 640 * kib);
@@ -183,7 +185,7 @@ TEST_F(blob_test, sizes_beyond_any_memory_are_refused) {
     EXPECT_EQ(move_blob(p, record(p), std::size_t{1} << 45), nullptr);
     EXPECT_TRUE(test::holds(p, mib, 6));
     EXPECT_EQ(lanes_usable_size(p), mib);
-    free_blob(p);
+    free_whole(p);
 }
 
 // Address space that is limited below what is mapped already makes every move fail, after the kernel has unmapped the

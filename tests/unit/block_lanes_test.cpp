@@ -1,4 +1,6 @@
 // Block lanes against a naive model, by the heap's own calls: equal blocks of a class, each lane for one class.
+#include "heap/block_lanes.hpp"
+
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -8,8 +10,11 @@
 #include <thread>
 #include <vector>
 
+#include "ground/purge.hpp"
 #include "ground/state.hpp"
-#include "heap/large.hpp"
+#include "heap/blobs.hpp"
+#include "heap/survey.hpp"
+#include "heap/thread.hpp"
 #include "os/os.hpp"
 #include "route/route.hpp"
 #include "stats/stats_page.hpp"
@@ -95,24 +100,25 @@ void dirty_some_slices(test::random_source& random) {
 }
 
 TEST(block_classes, hold_every_size_and_are_their_own_class) {
-    for (std::size_t bytes = base::slot_max + 1; bytes <= route::block_max; ++bytes) {
-        unsigned c = block_class_for(bytes);
+    for (std::size_t bytes = base::max_slot_bytes + 1; bytes <= base::max_block_bytes; ++bytes) {
+        unsigned c = base::block_class_for(bytes);
         ASSERT_LT(c, block_classes);
         ASSERT_GE(class_block_bytes(c), bytes);
         ASSERT_TRUE(c == 0 || class_block_bytes(c - 1) < bytes) << bytes << ": a smaller class would do";
         ASSERT_LT(class_block_bytes(c) - bytes, bytes / 8 + block_page);
     }
-    for (unsigned c = 0; c < block_classes; ++c) EXPECT_EQ(block_class_of(pages_of_block_class(c)), c);
+    for (unsigned c = 0; c < block_classes; ++c) EXPECT_EQ(base::block_class_of(pages_of_block_class(c)), c);
 }
 
 TEST(block_classes, aligned_ones_are_aligned_at_every_place_of_a_lane) {
     for (std::size_t align = 32; align <= 4 * base::slice_bytes; align *= 2) {
-        for (std::size_t bytes :
-             {std::size_t{0}, std::size_t{1}, std::size_t{4096}, std::size_t{16 * 1024}, std::size_t{20'000},
-              std::size_t{65'536}, std::size_t{65'537}, std::size_t{200'000}, route::block_max, route::block_max + 1}) {
-            unsigned c = aligned_block_class(bytes, align);
+        for (std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{4096}, std::size_t{16 * 1024},
+                                  std::size_t{20'000}, std::size_t{65'536}, std::size_t{65'537}, std::size_t{200'000},
+                                  base::max_block_bytes, base::max_block_bytes + 1}) {
+            unsigned c = base::aligned_block_class(bytes, align);
             if (c == block_classes) {
-                EXPECT_TRUE(bytes > route::block_max || align > base::slice_bytes) << bytes << " aligned to " << align;
+                EXPECT_TRUE(bytes > base::max_block_bytes || align > base::slice_bytes)
+                    << bytes << " aligned to " << align;
                 continue;
             }
             EXPECT_GE(class_block_bytes(c), bytes);
@@ -136,7 +142,7 @@ TEST_F(block_test, agree_with_a_naive_model) {
         bool room = live_bytes <= std::size_t{24} << 20;
         if ((kind < growth && room) || live.empty()) {
             auto c = static_cast<unsigned>(random.below(random.percent(70) ? 6 : block_classes));
-            piece p = allocate_block(c);
+            allocation p = allocate_block(c);
             ASSERT_NE(p.at, nullptr);
             auto at = test::number(p.at);
             std::size_t bytes = class_block_bytes(c);
@@ -162,8 +168,8 @@ TEST_F(block_test, agree_with_a_naive_model) {
             ASSERT_EQ(bytes_of(at), bytes);
             live_bytes -= bytes;
             live.erase(it);
-            ASSERT_TRUE(release_block(at, record(at)));
-            ASSERT_FALSE(release_block(at, record(at))) << "freed twice without a word";
+            ASSERT_TRUE(free_block(at, record(at)));
+            ASSERT_FALSE(free_block(at, record(at))) << "freed twice without a word";
             std::size_t dirty = dirty_bytes();
             ASSERT_TRUE(dirty < std::size_t{2} << 20 || dirty <= ground::purge_budget()) << dirty << ", step " << step;
         } else if (random.percent(30)) {
@@ -187,7 +193,7 @@ TEST_F(block_test, agree_with_a_naive_model) {
     for (auto& [at, b] : live) {
         auto p = reinterpret_cast<void*>(at);
         EXPECT_TRUE(test::holds(p, b.filled, b.seed));
-        EXPECT_TRUE(release_block(p, record(p)));
+        EXPECT_TRUE(free_block(p, record(p)));
     }
 }
 
@@ -199,7 +205,7 @@ TEST_F(block_test, what_they_leave_behind_is_zero_where_the_ground_says_so) {
         auto c = static_cast<unsigned>(random.below(block_classes));
         std::vector<void*> blocks;
         for (std::size_t i = 0; i < 2 * blocks_per_lane(c); ++i) {
-            piece p = allocate_block(c);
+            allocation p = allocate_block(c);
             ASSERT_NE(p.at, nullptr);
             ASSERT_TRUE(!p.zero || test::is_zero(p.at, class_block_bytes(c))) << "round " << round;
             if (random.percent(80)) std::memset(p.at, 0xee, class_block_bytes(c));
@@ -209,14 +215,14 @@ TEST_F(block_test, what_they_leave_behind_is_zero_where_the_ground_says_so) {
         std::size_t purge_at = random.below(2 * blocks.size());
         for (std::size_t i = 0; i < blocks.size(); ++i) {
             if (i == purge_at) purge_block_lanes(block_page);  // not all: then empty lanes would be closed
-            ASSERT_TRUE(release_block(blocks[i], record(blocks[i])));
+            ASSERT_TRUE(free_block(blocks[i], record(blocks[i])));
         }
         purge_block_lanes(random.percent(50) ? block_page : 0);
         if (random.percent(50)) purge_block_lanes(0);
         for (int i = 0; i < 4; ++i) {
-            piece p = allocate_blob(std::size_t{1} << 20, 1, true);
+            allocation p = allocate_blob(std::size_t{1} << 20, 1, true);
             ASSERT_TRUE(!p.zero || test::is_zero(p.at, std::size_t{1} << 20)) << "class " << c << ", round " << round;
-            ASSERT_TRUE(release_blob(p.at, record(p.at)));
+            ASSERT_TRUE(free_blob(p.at, record(p.at)));
             if (random.percent(50)) ground::purge(0);
         }
     }
@@ -231,21 +237,21 @@ TEST_F(block_test, fill_a_lane_before_another_is_opened_and_the_fullest_first) {
     // One free place in the third lane, many in the others: it is taken first.
     void* last = blocks[3 * n - 1];
     ASSERT_EQ(lane_of(last), lane_of(blocks[2 * n]));
-    for (std::uint32_t i = 0; i < n / 2; ++i) ASSERT_TRUE(release_block(blocks[i], record(blocks[i])));
-    ASSERT_TRUE(release_block(last, record(last)));
+    for (std::uint32_t i = 0; i < n / 2; ++i) ASSERT_TRUE(free_block(blocks[i], record(blocks[i])));
+    ASSERT_TRUE(free_block(last, record(last)));
     EXPECT_EQ(allocate_block(c).at, last);
-    for (std::uint32_t i = n / 2; i < 3 * n; ++i) ASSERT_TRUE(release_block(blocks[i], record(blocks[i])));
+    for (std::uint32_t i = n / 2; i < 3 * n; ++i) ASSERT_TRUE(free_block(blocks[i], record(blocks[i])));
 }
 
 TEST_F(block_test, inner_addresses_and_free_pages_are_no_blocks) {
-    auto p = static_cast<std::byte*>(allocate_block(block_class_of(8)).at);
+    auto p = static_cast<std::byte*>(allocate_block(base::block_class_of(8)).at);
     for (std::size_t offset :
          {std::size_t{1}, std::size_t{16}, block_page, 3 * block_page, 8 * block_page, 20 * block_page}) {
         EXPECT_EQ(pages_of_block(p + offset, record(p + offset)), 0u) << offset;
-        EXPECT_FALSE(release_block(p + offset, record(p + offset))) << offset;
+        EXPECT_FALSE(free_block(p + offset, record(p + offset))) << offset;
     }
     EXPECT_EQ(bytes_of(p), 8 * block_page);
-    EXPECT_TRUE(release_block(p, record(p)));
+    EXPECT_TRUE(free_block(p, record(p)));
 }
 
 // 256 pages are 51 blocks of five and one page that is in no block.
@@ -256,9 +262,9 @@ TEST_F(block_test, the_pages_behind_the_last_block_are_no_block) {
         for (std::size_t offset = blocks_per_lane(c) * class_block_bytes(c); offset < block_lane_bytes;
              offset += block_page) {
             EXPECT_EQ(pages_of_block(lane + offset, record(lane + offset)), 0u) << "class " << c;
-            EXPECT_FALSE(release_block(lane + offset, record(lane + offset))) << "class " << c;
+            EXPECT_FALSE(free_block(lane + offset, record(lane + offset))) << "class " << c;
         }
-        EXPECT_TRUE(release_block(p, record(p)));
+        EXPECT_TRUE(free_block(p, record(p)));
     }
 }
 
@@ -268,7 +274,7 @@ TEST_F(block_test, emptied_lanes_go_back_to_the_ground_but_for_one_a_class) {
         std::vector<void*> blocks;
         for (std::uint32_t i = 0; i < 10 * blocks_per_lane(c); ++i) blocks.push_back(allocate_block(c).at);
         EXPECT_EQ(survey_now().block_lanes, before + 10);
-        for (void* p : blocks) release_block(p, record(p));
+        for (void* p : blocks) free_block(p, record(p));
         EXPECT_LE(survey_now().block_lanes, before + 1);
     }
 }
@@ -286,13 +292,13 @@ TEST_F(block_test, freed_ones_keep_the_budget_of_dirty_memory) {
         if (i % blocks_per_lane(c) == 0) {
             kept.push_back(blocks[i]);
         } else {
-            ASSERT_TRUE(release_block(blocks[i], record(blocks[i])));
+            ASSERT_TRUE(free_block(blocks[i], record(blocks[i])));
         }
     }
     EXPECT_LE(dirty_bytes(), ground::purge_budget());
     for (void* p : kept) {
         EXPECT_EQ(*static_cast<unsigned char*>(p), 1);
-        release_block(p, record(p));
+        free_block(p, record(p));
     }
 }
 
@@ -309,13 +315,13 @@ TEST_F(block_test, what_is_wanted_again_soon_after_a_purge_enlarges_the_budget) 
         (i % blocks_per_lane(c) == 0 ? anchors.push_back(p) : static_cast<void>(blocks[i] = p));
     }
     std::erase(blocks, nullptr);
-    for (void* p : blocks) release_block(p, record(p));
+    for (void* p : blocks) free_block(p, record(p));
     auto round = [&] {
         for (void*& p : blocks) {
             p = allocate_block(c).at;
             std::memset(p, 1, class_block_bytes(c));
         }
-        for (void* p : blocks) ASSERT_TRUE(release_block(p, record(p)));
+        for (void* p : blocks) ASSERT_TRUE(free_block(p, record(p)));
     };
     blocks.resize(80);  // 20 MiB
     for (int i = 0; i < 8; ++i) round();
@@ -325,7 +331,7 @@ TEST_F(block_test, what_is_wanted_again_soon_after_a_purge_enlarges_the_budget) 
     for (int i = 0; i < 8; ++i) round();
     EXPECT_LT(stats::value(stats::page->purged_bytes) - learned_at, 8 * blocks.size() * class_block_bytes(c) / 4)
         << "the same memory is purged and faulted in again, round by round";
-    for (void* p : anchors) release_block(p, record(p));
+    for (void* p : anchors) free_block(p, record(p));
     trim(0);
     EXPECT_EQ(ground::state.regret_pages.load(), 0u) << "a trim is no reason for regret";
 }
@@ -348,7 +354,7 @@ TEST_F(block_test, serve_several_threads_at_once) {
             for (int i = 0; good && i < (test::sanitized ? 1500 : 8000); ++i) {
                 if (mine.size() < 40 && random.percent(60)) {
                     auto c = static_cast<unsigned>(random.below(8));
-                    piece p = allocate_block(c);
+                    allocation p = allocate_block(c);
                     good = p.at != nullptr && bytes_of(p.at) == class_block_bytes(c) &&
                            (!p.zero || test::is_zero(p.at, class_block_bytes(c)));
                     if (!good) break;
@@ -358,11 +364,11 @@ TEST_F(block_test, serve_several_threads_at_once) {
                     std::swap(mine[random.below(mine.size())], mine.back());
                     held h = mine.back();
                     mine.pop_back();
-                    good = test::holds(h.at, h.bytes, h.seed) && release_block(h.at, record(h.at));
+                    good = test::holds(h.at, h.bytes, h.seed) && free_block(h.at, record(h.at));
                 }
                 if (i % 512 == 0) purge_block_lanes(random.below(4) << 18);
             }
-            for (held& h : mine) good = good && test::holds(h.at, h.bytes, h.seed) && release_block(h.at, record(h.at));
+            for (held& h : mine) good = good && test::holds(h.at, h.bytes, h.seed) && free_block(h.at, record(h.at));
             sound[t] = good;
         });
     }

@@ -9,6 +9,7 @@
 #include <thread>
 #include <vector>
 
+#include "ground/purge.hpp"
 #include "ground/state.hpp"
 #include "stats/stats_page.hpp"
 #include "tests/unit/support.hpp"
@@ -16,11 +17,11 @@
 namespace lanes::ground {
 namespace {
 
-constexpr std::size_t budget_least = std::size_t{2} << 20;
+constexpr std::size_t min_budget = std::size_t{2} << 20;
 
 class ground_test : public testing::Test {
   protected:
-    void SetUp() override { ASSERT_TRUE(start({std::size_t{64} << 30, budget_least, 16, 0})); }
+    void SetUp() override { ASSERT_TRUE(start({std::size_t{64} << 30, min_budget, 16, 0})); }
     void TearDown() override { purge(0); }
 };
 
@@ -170,7 +171,7 @@ TEST_F(ground_test, a_large_run_given_back_is_purged_to_the_budget_at_once) {
     run a = take(n, touching::all, density::unknown);
     write(a.first, n);
     give(a.first, n, touching::all);
-    EXPECT_LE(state.dirty_pages * page_unit, budget_least);
+    EXPECT_LE(state.dirty_pages * page_unit, min_budget);
 }
 
 TEST_F(ground_test, an_address_outside_has_no_record_and_every_slice_handed_out_has_one) {
@@ -189,7 +190,7 @@ TEST_F(ground_test, an_address_outside_has_no_record_and_every_slice_handed_out_
 
 TEST_F(ground_test, more_than_the_address_space_is_refused_and_nothing_is_lost) {
     std::uint32_t used = state.used_pages;
-    EXPECT_EQ(take(slices_max, touching::all, density::unknown).first, 0u);
+    EXPECT_EQ(take(max_slices, touching::all, density::unknown).first, 0u);
     EXPECT_EQ(take(1, touching::all, density::unknown, 1u << 30).first, 0u);
     EXPECT_EQ(state.used_pages, used);
     run a = take(1, touching::all, density::unknown);

@@ -10,6 +10,7 @@
 
 #include "ground/state.hpp"
 #include "heap/report.hpp"
+#include "heap/survey.hpp"
 #include "lanes/lanes.h"
 #include "os/os.hpp"
 #include "route/route.hpp"
@@ -42,7 +43,7 @@ std::vector<std::size_t> interesting_sizes() {
         sizes.push_back(base::class_bytes[c] + 1u);
     }
     for (std::size_t n :
-         {20 * kib, 64 * kib, 100'000 * std::size_t{1}, 255 * kib, route::block_max, 512 * kib, mib, 3 * mib}) {
+         {20 * kib, 64 * kib, 100'000 * std::size_t{1}, 255 * kib, base::max_block_bytes, 512 * kib, mib, 3 * mib}) {
         for (std::size_t d : {n - 1, n, n + 1}) sizes.push_back(d);
     }
     return sizes;
@@ -273,9 +274,9 @@ TEST(heap, a_survey_by_the_only_thread_is_exact) {
         std::size_t slots = before.live_slots, slot_bytes = before.live_slot_bytes, blocks = before.live_blocks;
         std::size_t block_bytes = before.live_block_bytes, blobs = before.blobs, blob_bytes = before.blob_bytes;
         auto account = [&](std::size_t usable, std::size_t sign) {
-            if (usable <= base::slot_max) {
+            if (usable <= base::max_slot_bytes) {
                 slots += sign, slot_bytes += sign * usable;
-            } else if (usable <= route::block_max) {
+            } else if (usable <= base::max_block_bytes) {
                 blocks += sign, block_bytes += sign * usable;
             } else {
                 blobs += sign, blob_bytes += sign * usable;
@@ -304,7 +305,7 @@ TEST(heap, a_survey_by_the_only_thread_is_exact) {
                 ASSERT_EQ(t.slot_lane_bytes, stats::value(stats::page->slot_lane_bytes));
                 ASSERT_EQ(t.blob_bytes, stats::value(stats::page->blob_bytes));
                 std::size_t classes = 0, lanes = 0;
-                for (unsigned c = 0; c < class_count; ++c) classes += t.slots_of[c], lanes += t.lanes_of[c];
+                for (unsigned c = 0; c < class_count; ++c) classes += t.slots_of[c], lanes += t.slot_lanes_of[c];
                 ASSERT_EQ(classes, slots) << "step " << step;
                 ASSERT_EQ(lanes + bump_lanes(), t.slot_lanes);
                 lanes_stats stats;
@@ -340,14 +341,14 @@ TEST(heap, a_delete_with_the_size_of_its_new_matches_and_one_with_another_size_d
         EXPECT_TRUE(size_matches(p, bytes, 1)) << bytes;
         EXPECT_TRUE(size_matches(p, bytes, 16)) << bytes;
         EXPECT_FALSE(size_matches(p, 2 * lanes_usable_size(p) + 1, 1)) << bytes;
-        if (bytes > 32 && bytes <= base::slot_max) {
+        if (bytes > 32 && bytes <= base::max_slot_bytes) {
             EXPECT_FALSE(size_matches(p, bytes / 2, 1)) << bytes;
         }
         // Blocks of several sizes are of one class; a blob is known to the page.
         if (bytes > 3 * os::page_bytes()) {
             std::size_t less = bytes - 3 * os::page_bytes();
             EXPECT_EQ(size_matches(p, less, 1), good_size(less) == good_size(bytes)) << bytes;
-            EXPECT_TRUE(bytes <= route::block_max || good_size(less) != good_size(bytes)) << bytes;
+            EXPECT_TRUE(bytes <= base::max_block_bytes || good_size(less) != good_size(bytes)) << bytes;
         }
         lanes_free(p);
     }

@@ -10,9 +10,13 @@
 #include <string>
 #include <vector>
 
+#include "ground/purge.hpp"
+#include "ground/state.hpp"
+#include "heap/blobs.hpp"
+#include "heap/block_lanes.hpp"
 #include "heap/density.hpp"
 #include "heap/heap.hpp"
-#include "heap/large.hpp"
+#include "heap/thread.hpp"
 #include "lanes/lanes.h"
 #include "os/os.hpp"
 #include "stats/stats_page.hpp"
@@ -240,7 +244,7 @@ TEST_F(huge_test, what_is_not_known_to_be_dense_stays_outside) {
 // Allocates a blob, and says how much of it was advised; whole regions of it, and nothing beyond its ends.
 std::uint64_t advised(std::size_t bytes, bool cleared, bool written) {
     std::uint64_t before = huge_bytes();
-    heap::piece p = heap::allocate_blob(bytes, 1, cleared);
+    heap::allocation p = heap::allocate_blob(bytes, 1, cleared);
     std::uint64_t now = huge_bytes() - before;
     slice_index first = index_of(find(p.at)), end = first + static_cast<std::uint32_t>(bytes >> slice_shift);
     for (slice_index s = first; s < end; ++s) {
@@ -249,7 +253,7 @@ std::uint64_t advised(std::size_t bytes, bool cleared, bool written) {
     }
     EXPECT_TRUE(told(first, end - first, false) || now > 0);
     if (written) std::memset(p.at, 0x77, bytes);
-    EXPECT_TRUE(heap::release_blob(p.at, find(p.at)));
+    EXPECT_TRUE(heap::free_blob(p.at, find(p.at)));
     heap::trim(0);
     EXPECT_EQ(resident_pages(first, end - first), 0u);
     return now;
@@ -360,7 +364,7 @@ TEST_F(huge_test, a_trim_takes_the_memory_of_blocks_that_were_never_used_too) {
     slice_index lane = find(blocks[0])->first;
     ASSERT_TRUE(is_huge(lane));
     std::memset(blocks[0], 1, heap::block_page);
-    for (std::size_t i = 1; i < blocks.size(); ++i) heap::release_block(blocks[i], find(blocks[i]));
+    for (std::size_t i = 1; i < blocks.size(); ++i) heap::free_block(blocks[i], find(blocks[i]));
     heap::trim(0);
     EXPECT_LE(resident_pages(lane, heap::block_lane_slices), heap::pages_of_block_class(c));
     EXPECT_FALSE(is_huge(lane));
@@ -376,9 +380,9 @@ TEST_F(huge_test, a_trim_takes_the_memory_of_blocks_that_were_never_used_too) {
     for (void* last : lasts) {
         EXPECT_LE(resident_pages(find(last)->first, heap::block_lane_slices),
                   heap::pages_of_block_class(heap::block_classes - 1));
-        heap::release_block(last, find(last));
+        heap::free_block(last, find(last));
     }
-    heap::release_block(blocks[0], find(blocks[0]));
+    heap::free_block(blocks[0], find(blocks[0]));
     give(hold.first, below, touching::all, true);
 }
 
@@ -448,7 +452,7 @@ TEST_F(huge_test, moved_pages_keep_their_contents_whatever_the_regions_are) {
 
 TEST_F(huge_test, blobs_grow_by_realloc_across_huge_and_small_regions_and_keep_everything) {
     test::random_source random("huge, realloc");
-    std::uint64_t remaps = stats::value(stats::page->remaps), most_huge = 0;
+    std::uint64_t remaps = stats::value(stats::page->remaps), max_huge = 0;
     struct held {
         void* at;
         std::size_t bytes;
@@ -483,12 +487,12 @@ TEST_F(huge_test, blobs_grow_by_realloc_across_huge_and_small_regions_and_keep_e
             live.pop_back();
             if (random.percent(10)) heap::trim(random.below(2) << 23);
         }
-        most_huge = std::max(most_huge, huge_bytes());
+        max_huge = std::max(max_huge, huge_bytes());
     }
     for (held& h : live) EXPECT_TRUE(test::holds(h.at, h.bytes, h.seed));
     for (held& h : live) lanes_free(h.at);
     EXPECT_GT(stats::value(stats::page->remaps), remaps) << "no blob was ever moved";
-    EXPECT_GT(most_huge, 0u) << "no blob was ever huge";
+    EXPECT_GT(max_huge, 0u) << "no blob was ever huge";
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include "heap/free_list.hpp"
 #include "heap/remote.hpp"
+#include "heap/thread.hpp"
 #include "lanes/lanes.h"
 #include "tests/unit/support.hpp"
 
@@ -69,7 +70,7 @@ TEST_F(list_test, every_slot_of_a_lane_has_a_number_in_the_word_that_leads_back_
     }
     EXPECT_EQ(remote_word{0}.list(lane_), end_of(lane_));
     EXPECT_TRUE(is_end(end_of(lane_)));
-    EXPECT_TRUE(same_lane(end_of(lane_), list_[0]));
+    EXPECT_TRUE(same_slice(end_of(lane_), list_[0]));
     EXPECT_FALSE(is_end(list_[0]));
 }
 

@@ -7,6 +7,8 @@
 
 #include "ground/state.hpp"
 #include "heap/heap.hpp"
+#include "heap/survey.hpp"
+#include "heap/thread.hpp"
 #include "lanes/lanes.h"
 #include "tests/unit/support.hpp"
 
@@ -54,16 +56,16 @@ class model {
     std::size_t live_bytes_ = 0;
 };
 
-void replay(const char* name, int steps, std::size_t most_bytes, std::size_t most_objects) {
+void replay(const char* name, int steps, std::size_t max_bytes, std::size_t max_objects) {
     test::random_source random(name);
     model m;
     for (int step = 0; step < steps; ++step) {
         // Waves of growth and shrinking, so that lanes fill, empty and are reused by other sizes.
         unsigned growth = step / 5000 % 2 == 0 ? 60 : 35;
-        bool room = m.size() < most_objects && m.live_bytes() < std::size_t{96} << 20;
+        bool room = m.size() < max_objects && m.live_bytes() < std::size_t{96} << 20;
         unsigned kind = static_cast<unsigned>(random.below(100));
         if (m.size() == 0 || (kind < growth && room)) {
-            std::size_t bytes = random.size(most_bytes);
+            std::size_t bytes = random.size(max_bytes);
             void* p = nullptr;
             switch (random.below(4)) {
                 case 0:
@@ -89,8 +91,8 @@ void replay(const char* name, int steps, std::size_t most_bytes, std::size_t mos
             lanes_free(p);
         } else {
             auto [p, o] = m.remove(random);
-            std::size_t bytes = random.percent(50) ? random.size(most_bytes) : random.below(2 * o.bytes + 1);
-            bytes = std::min(bytes, most_bytes);
+            std::size_t bytes = random.percent(50) ? random.size(max_bytes) : random.below(2 * o.bytes + 1);
+            bytes = std::min(bytes, max_bytes);
             void* q = lanes_realloc(p, bytes);
             ASSERT_NE(q, nullptr);
             ASSERT_TRUE(test::holds(q, o.bytes, o.seed, std::min(bytes, o.bytes)))

@@ -9,6 +9,7 @@
 
 #include "ground/state.hpp"
 #include "heap/heap.hpp"
+#include "heap/survey.hpp"
 #include "lanes/lanes.h"
 #include "tests/unit/support.hpp"
 

@@ -8,7 +8,7 @@ namespace {
 
 TEST(size_class, serves_every_size_with_the_smallest_class_that_holds_it) {
     EXPECT_EQ(class_of(0), 0u);
-    for (std::size_t bytes = 1; bytes <= slot_max; ++bytes) {
+    for (std::size_t bytes = 1; bytes <= max_slot_bytes; ++bytes) {
         unsigned c = class_of(bytes);
         ASSERT_LT(c, class_count) << bytes;
         ASSERT_GE(class_bytes[c], bytes);
@@ -19,7 +19,8 @@ TEST(size_class, serves_every_size_with_the_smallest_class_that_holds_it) {
 }
 
 TEST(size_class, never_gives_a_larger_size_a_smaller_class) {
-    for (std::size_t bytes = 0; bytes < slot_max; ++bytes) ASSERT_LE(class_of(bytes), class_of(bytes + 1)) << bytes;
+    for (std::size_t bytes = 0; bytes < max_slot_bytes; ++bytes)
+        ASSERT_LE(class_of(bytes), class_of(bytes + 1)) << bytes;
 }
 
 TEST(size_class, of_its_own_size_is_itself) {
@@ -34,9 +35,9 @@ TEST(size_class, slots_are_multiples_of_the_alignment_and_at_least_four_fit_a_la
 }
 
 TEST(size_class, wastes_no_more_than_the_header_says) {
-    for (std::size_t bytes = 1; bytes <= slot_max; ++bytes) {
+    for (std::size_t bytes = 1; bytes <= max_slot_bytes; ++bytes) {
         double waste = static_cast<double>(class_bytes[class_of(bytes)] - bytes);
-        if (bytes <= small_max) {
+        if (bytes <= max_small_bytes) {
             ASSERT_LT(waste, 16) << bytes;
         } else {
             double share = waste / class_bytes[class_of(bytes)];
@@ -46,8 +47,8 @@ TEST(size_class, wastes_no_more_than_the_header_says) {
 }
 
 TEST(size_class, aligned_is_the_smallest_whose_every_slot_is_aligned) {
-    for (std::size_t align = 16; align <= slot_max; align *= 2) {
-        for (std::size_t bytes = 0; bytes <= slot_max + 32; ++bytes) {
+    for (std::size_t align = 16; align <= max_slot_bytes; align *= 2) {
+        for (std::size_t bytes = 0; bytes <= max_slot_bytes + 32; ++bytes) {
             unsigned expected = 1;
             while (expected < class_count && (class_bytes[expected] < bytes || class_bytes[expected] % align != 0))
                 ++expected;
@@ -57,7 +58,7 @@ TEST(size_class, aligned_is_the_smallest_whose_every_slot_is_aligned) {
 }
 
 TEST(size_class, aligned_is_none_for_sizes_that_overflow_when_rounded) {
-    for (std::size_t align = 16; align <= slot_max; align *= 2) {
+    for (std::size_t align = 16; align <= max_slot_bytes; align *= 2) {
         for (std::size_t less = 0; less <= align; ++less) {
             ASSERT_EQ(aligned_class_of(~std::size_t{0} - less, align), class_count) << less << " aligned to " << align;
         }

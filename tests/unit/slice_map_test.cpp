@@ -73,15 +73,15 @@ TEST(slice_map, searches_end_where_they_are_told_to) {
     auto map = std::make_unique<slice_map>();
     EXPECT_EQ(map->next_set(5, 5), 5u);
     EXPECT_EQ(map->next_set(7, 3), 3u);
-    EXPECT_EQ(map->next_set(0, slices_max), slices_max);
-    EXPECT_EQ(map->last_set(slices_max), 0u);
-    map->set(slices_max - 1, 1);
-    EXPECT_EQ(map->next_set(0, slices_max), slices_max - 1);
-    EXPECT_EQ(map->last_set(slices_max), slices_max);
-    EXPECT_EQ(map->last_set(slices_max - 1), 0u);
-    map->set(0, slices_max);
-    EXPECT_EQ(map->count(0, slices_max), slices_max);
-    EXPECT_EQ(map->next_clear(0, slices_max), slices_max);
+    EXPECT_EQ(map->next_set(0, max_slices), max_slices);
+    EXPECT_EQ(map->last_set(max_slices), 0u);
+    map->set(max_slices - 1, 1);
+    EXPECT_EQ(map->next_set(0, max_slices), max_slices - 1);
+    EXPECT_EQ(map->last_set(max_slices), max_slices);
+    EXPECT_EQ(map->last_set(max_slices - 1), 0u);
+    map->set(0, max_slices);
+    EXPECT_EQ(map->count(0, max_slices), max_slices);
+    EXPECT_EQ(map->next_clear(0, max_slices), max_slices);
 }
 
 }  // namespace

@@ -12,7 +12,8 @@
 #include "heap/bump_lane.hpp"
 #include "heap/free_list.hpp"
 #include "heap/heap.hpp"
-#include "heap/lane_life.hpp"
+#include "heap/slot_lane_life.hpp"
+#include "heap/survey.hpp"
 #include "heap/thread.hpp"
 #include "heap/thread_cache.hpp"
 #include "lanes/lanes.h"
@@ -41,14 +42,14 @@ std::vector<void*> allocate_slots(unsigned c, std::size_t n) {
     }
     return slots;
 }
-// Classes above small_max go to the thread's cache first, which would keep the last of them: here they go on to their
+// Classes above max_small_bytes go to the cache first, which would keep the last of them: here they go on to their
 // lanes.
-void free_slot(void* p) {
+void free_to_lane(void* p) {
     lanes_free(p);
     if (current != &no_heap) flush_cache(current);
 }
 void free_all(const std::vector<void*>& slots) {
-    for (void* p : slots) free_slot(p);
+    for (void* p : slots) free_to_lane(p);
 }
 void free_in_another_thread(const std::vector<void*>& slots) {
     test::in_new_thread([&] { free_all(slots); });
@@ -212,7 +213,7 @@ TEST_F(slot_lane_test, a_full_lane_wakes_when_an_eighth_of_it_is_free) {
             EXPECT_EQ(wake, capacity >= 8 ? capacity / 8 : 1);
             for (std::uint32_t i = 0; i < wake; ++i) {
                 ASSERT_EQ(lane->state, slot_lane_state::full) << "class " << c << " after " << i << " frees";
-                free_slot(slots[i]);
+                free_to_lane(slots[i]);
             }
             EXPECT_EQ(lane->state, slot_lane_state::available) << "class " << c;
             slots.erase(slots.begin(), slots.begin() + wake);
@@ -227,14 +228,14 @@ TEST_F(slot_lane_test, emptied_lanes_are_released_but_for_the_active_and_one_mor
             test::in_new_thread([=] {
                 test::random_source random(c * 3u + static_cast<unsigned>(order));
                 auto slots = allocate_slots(c, 12 * capacity_of(c));
-                EXPECT_EQ(survey_now().lanes_of[c], 12u);
+                EXPECT_EQ(survey_now().slot_lanes_of[c], 12u);
                 if (order == 1) std::reverse(slots.begin(), slots.end());
                 if (order == 2) {
                     for (std::size_t i = slots.size(); i > 1; --i) std::swap(slots[i - 1], slots[random.below(i)]);
                 }
                 free_all(slots);
                 EXPECT_EQ(survey_now().slots_of[c], 0u);
-                EXPECT_LE(survey_now().lanes_of[c], 2u) << "class " << c << ", order " << order;
+                EXPECT_LE(survey_now().slot_lanes_of[c], 2u) << "class " << c << ", order " << order;
             });
         }
     }
@@ -260,7 +261,7 @@ TEST_F(slot_lane_test, lanes_emptied_by_another_thread_are_released_when_their_o
             auto slots = allocate_slots(c, 12 * capacity_of(c));
             free_in_another_thread(slots);
             flush_thread();
-            EXPECT_LE(survey_now().lanes_of[c], 2u) << "class " << c;
+            EXPECT_LE(survey_now().slot_lanes_of[c], 2u) << "class " << c;
         });
     }
 }
@@ -277,7 +278,7 @@ TEST_F(slot_lane_test, frees_shared_between_owner_and_another_thread_empty_a_lan
             other.join();
             flush_thread();
             EXPECT_EQ(survey_now().slots_of[c], 0u);
-            EXPECT_LE(survey_now().lanes_of[c], 2u) << "class " << c;
+            EXPECT_LE(survey_now().slot_lanes_of[c], 2u) << "class " << c;
         });
     }
 }
@@ -335,7 +336,7 @@ TEST_F(slot_lane_test, what_an_ended_thread_left_is_intact_and_its_room_is_adopt
             free_all(left);  // local by now
         });
         EXPECT_EQ(stats::value(stats::page->lanes_adopted), adopted + 1);
-        EXPECT_EQ(survey_now().lanes_of[c], 0u) << "class " << c;
+        EXPECT_EQ(survey_now().slot_lanes_of[c], 0u) << "class " << c;
     }
 }
 
@@ -366,7 +367,7 @@ TEST_F(slot_lane_test, a_lane_of_an_ended_thread_is_released_by_whoever_frees_it
         test::in_new_thread([&] { left = allocate_slots(c, 3 * capacity_of(c) + 1); });
         EXPECT_EQ(survey_now().slots_of[c], left.size());
         free_in_another_thread(left);
-        EXPECT_EQ(survey_now().lanes_of[c], 0u) << "class " << c;
+        EXPECT_EQ(survey_now().slot_lanes_of[c], 0u) << "class " << c;
     }
 }
 
@@ -427,7 +428,7 @@ void purge_holes_of_class(unsigned c, std::size_t lanes, std::uint64_t seed) {
         }
     }
     for (void* p : freed) lanes_free(p);
-    std::size_t lanes_before = survey_now().lanes_of[c];
+    std::size_t lanes_before = survey_now().slot_lanes_of[c];
     std::uint64_t purged = stats::value(stats::page->hole_purged_bytes);
     trim(0);
     EXPECT_GT(stats::value(stats::page->hole_purged_bytes), purged) << "class " << c;
@@ -441,7 +442,7 @@ void purge_holes_of_class(unsigned c, std::size_t lanes, std::uint64_t seed) {
     EXPECT_TRUE(intact()) << "class " << c;
 
     // What is free comes back, each slot once, before another lane is opened.
-    std::size_t room = survey_now().lanes_of[c] * capacity_of(c) - survivors.size();
+    std::size_t room = survey_now().slot_lanes_of[c] * capacity_of(c) - survivors.size();
     auto again = allocate_slots(c, room);
     std::unordered_set<void*> out;
     for (auto& s : survivors) out.insert(s.at);
@@ -451,7 +452,7 @@ void purge_holes_of_class(unsigned c, std::size_t lanes, std::uint64_t seed) {
     }
     EXPECT_TRUE(intact()) << "class " << c;
     // A few slots of lanes that are less than an eighth free may stay out of sight.
-    EXPECT_LE(survey_now().lanes_of[c], lanes_before + lanes_before / 8 + 1) << "class " << c;
+    EXPECT_LE(survey_now().slot_lanes_of[c], lanes_before + lanes_before / 8 + 1) << "class " << c;
     free_all(again);
     EXPECT_TRUE(intact()) << "class " << c;
     for (auto& s : survivors) lanes_free(s.at);
@@ -483,7 +484,7 @@ TEST_F(slot_lane_test, holes_in_the_lanes_of_ended_threads_are_purged_and_come_b
                 if (i % step != 1) lanes_free(slots[i]);
             }
         });
-        std::size_t lanes = survey_now().lanes_of[c];
+        std::size_t lanes = survey_now().slot_lanes_of[c];
         std::uint64_t purged = stats::value(stats::page->hole_purged_bytes);
         trim(0);
         EXPECT_GT(stats::value(stats::page->hole_purged_bytes), purged) << "class " << c;
@@ -495,7 +496,7 @@ TEST_F(slot_lane_test, holes_in_the_lanes_of_ended_threads_are_purged_and_come_b
                 ASSERT_TRUE(out.insert(p).second);
                 std::memset(p, 0xcc, base::class_bytes[c]);
             }
-            EXPECT_LE(survey_now().lanes_of[c], lanes + 1) << "class " << c;
+            EXPECT_LE(survey_now().slot_lanes_of[c], lanes + 1) << "class " << c;
             free_all(again);
         });
         for (std::size_t i = 1, k = 0; i < slots.size(); i += step, ++k) {
@@ -552,7 +553,7 @@ TEST_F(slot_lane_test, a_trim_by_another_thread_loses_no_slot_that_was_freed_by_
             test::in_new_thread([] { trim(0); });
             auto again = allocate_slots(c, freed.size());
             EXPECT_EQ(survey_now().slots_of[c], slots.size() + again.size()) << "class " << c;
-            EXPECT_EQ(survey_now().lanes_of[c], 1u) << "class " << c;
+            EXPECT_EQ(survey_now().slot_lanes_of[c], 1u) << "class " << c;
             free_all(again);
             free_all(slots);
             EXPECT_EQ(survey_now().slots_of[c], 0u) << "class " << c;
@@ -588,7 +589,7 @@ TEST_F(slot_lane_test, room_in_lanes_set_aside_is_used_before_another_lane_is_op
             kept.insert(kept.end(), refilled.begin() + capacity / 4, refilled.end());
         }
         std::size_t live = pool.size() + kept.size();
-        EXPECT_LE(survey_now().lanes_of[c], live / capacity + 2) << live << " live slots";
+        EXPECT_LE(survey_now().slot_lanes_of[c], live / capacity + 2) << live << " live slots";
         free_all(pool);
         free_all(kept);
     });

@@ -11,6 +11,9 @@
 #include <vector>
 
 #include "heap/bump_lane.hpp"
+#include "heap/free_list.hpp"
+#include "heap/realloc.hpp"
+#include "heap/survey.hpp"
 #include "heap/thread.hpp"
 #include "lanes/lanes.h"
 #include "route/route.hpp"
@@ -46,16 +49,16 @@ bool is_sound(const thread_cache* cache) {
     std::size_t bytes = 0;
     std::set<const void*> seen;
     for (unsigned c = 0; c < cache_classes; ++c) {
-        if (cache->count[c] > cache_most[c] || cache->count[c] * cache_class_bytes[c] > cached_class_bytes_most)
+        if (cache->count[c] > max_cached[c] || cache->count[c] * cache_class_bytes[c] > max_cached_class_bytes)
             return false;
         bytes += std::size_t{cache->count[c]} * cache_class_bytes[c];
         for (unsigned i = 0; i < cache->count[c]; ++i) {
-            const free_slot* s = cache->blocks[c][i];
+            const free_slot* s = cache->objects[c][i];
             if (!seen.insert(s).second || next_of(s) != cached_mark_of(s)) return false;
             if (usable_bytes(s) != cache_class_bytes[c]) return false;
         }
     }
-    return bytes == cache->bytes && bytes <= cached_bytes_most;
+    return bytes == cache->bytes && bytes <= max_cache_bytes;
 }
 
 class thread_cache_test : public testing::Test {
@@ -72,15 +75,15 @@ class thread_cache_test : public testing::Test {
 };
 
 TEST(cache_class, serves_every_size_as_the_lanes_do) {
-    for (std::size_t bytes = base::small_max + 1; bytes <= route::block_max; ++bytes) {
+    for (std::size_t bytes = base::max_small_bytes + 1; bytes <= base::max_block_bytes; ++bytes) {
         unsigned c = cache_class_of(bytes);
         ASSERT_LT(c, cache_classes);
         ASSERT_EQ(cache_class_bytes[c], good_size(bytes)) << bytes;
     }
     for (unsigned c = 0; c < cache_classes; ++c) {
         ASSERT_EQ(cache_class_of(cache_class_bytes[c]), c);
-        ASSERT_GE(cache_most[c], 1u);
-        ASSERT_LE(cache_most[c], cache_depth);
+        ASSERT_GE(max_cached[c], 1u);
+        ASSERT_LE(max_cached[c], cache_depth);
     }
 }
 
@@ -104,7 +107,7 @@ TEST_F(thread_cache_test, what_was_freed_last_comes_back_first) {
 
 TEST_F(thread_cache_test, what_is_smaller_or_larger_does_not_go_into_it) {
     in_fresh_thread([] {
-        for (std::size_t bytes : {std::size_t{0}, std::size_t{1}, base::small_max, route::block_max + 1})
+        for (std::size_t bytes : {std::size_t{0}, std::size_t{1}, base::max_small_bytes, base::max_block_bytes + 1})
             lanes_free(lanes_malloc(bytes));
         // A heap that an earlier thread had may have a cache.
         EXPECT_TRUE(current->cache == nullptr || current->cache->bytes == 0);
@@ -120,7 +123,7 @@ TEST_F(thread_cache_test, is_bounded_in_blocks_and_in_bytes) {
                 lanes_free(p);
                 ASSERT_TRUE(is_sound(current->cache)) << bytes;
             }
-            EXPECT_GE(cached_of(bytes), cache_most[cache_class_of(bytes)] / 2u) << bytes << ": too much was given back";
+            EXPECT_GE(cached_of(bytes), max_cached[cache_class_of(bytes)] / 2u) << bytes << ": too much was given back";
         });
     }
 }
@@ -135,7 +138,7 @@ TEST_F(thread_cache_test, is_bounded_in_bytes_over_all_classes) {
             lanes_free(p);
             ASSERT_TRUE(is_sound(current->cache));
         }
-        EXPECT_GT(current->cache->bytes, cached_bytes_most / 8) << "too much was given back";
+        EXPECT_GT(current->cache->bytes, max_cache_bytes / 8) << "too much was given back";
     });
 }
 
@@ -151,7 +154,7 @@ TEST_F(thread_cache_test, agrees_with_its_bounds_and_keeps_contents_in_a_random_
         std::set<void*> addresses;
         for (int step = 0; step < (test::sanitized ? 20'000 : 100'000); ++step) {
             if (live.size() < 200 && random.percent(step / 2000 % 2 == 0 ? 60 : 40)) {
-                std::size_t bytes = 1025 + random.size(route::block_max);
+                std::size_t bytes = 1025 + random.size(base::max_block_bytes);
                 void* p = nullptr;
                 switch (random.below(4)) {
                     case 0: {
@@ -233,7 +236,7 @@ TEST_F(thread_cache_test, aligned_requests_come_from_it_and_are_aligned) {
 TEST_F(thread_cache_test, a_delete_with_its_size_matches_for_blocks_that_have_been_through_it) {
     in_fresh_thread([] {
         for (int round = 0; round < 2; ++round) {
-            for (std::size_t bytes = base::small_max + 1; bytes <= route::block_max; bytes += 997) {
+            for (std::size_t bytes = base::max_small_bytes + 1; bytes <= base::max_block_bytes; bytes += 997) {
                 void* p = lanes_malloc(bytes);
                 EXPECT_TRUE(size_matches(p, bytes, 1)) << bytes;
                 EXPECT_TRUE(size_could_fit(p, bytes)) << bytes;
@@ -378,7 +381,8 @@ TEST_F(thread_cache_test, slots_of_a_thread_that_has_ended_pass_through_it) {
 TEST_F(thread_cache_test, a_thread_that_only_frees_keeps_nothing) {
     in_fresh_thread([] {
         std::vector<void*> slots, blocks;
-        for (std::size_t bytes : some_sizes) (bytes <= base::slot_max ? slots : blocks).push_back(lanes_malloc(bytes));
+        for (std::size_t bytes : some_sizes)
+            (bytes <= base::max_slot_bytes ? slots : blocks).push_back(lanes_malloc(bytes));
         test::in_new_thread([&] {
             for (void* p : slots) lanes_free(p);
             EXPECT_EQ(current, &no_heap);

@@ -7,6 +7,8 @@
 #include <vector>
 
 #include "heap/heap.hpp"
+#include "heap/survey.hpp"
+#include "heap/thread.hpp"
 #include "lanes/lanes.h"
 #include "stats/stats_page.hpp"
 #include "tests/unit/support.hpp"

@@ -21,7 +21,7 @@
 
 extern char** environ;
 
-enum { most_preloads = 16, exit_usage = 2, exit_unstarted = 127, exit_signal = 128 };
+enum { max_preloads = 16, exit_usage = 2, exit_unstarted = 127, exit_signal = 128 };
 
 /* After the work the process sleeps for the hold; beyond that time it counts as hanging. */
 static const double hold_grace_s = 10.0;
@@ -30,7 +30,7 @@ static const int ending_signals[] = {SIGTERM, SIGINT, SIGHUP};
 
 struct options {
     FILE* report;
-    const char* preloads[most_preloads];
+    const char* preloads[max_preloads];
     int preload_count;
     double timeout_s; /* 0: none */
     double hold_s;    /* negative: none */
@@ -84,7 +84,7 @@ static struct options parse(char** argv) {
         if (strcmp(option, "--report") == 0) {
             options.report = report_argument(value);
         } else if (strcmp(option, "--preload") == 0) {
-            if (options.preload_count == most_preloads) wrong("too many preloads at ", value);
+            if (options.preload_count == max_preloads) wrong("too many preloads at ", value);
             options.preloads[options.preload_count++] = value;
         } else if (strcmp(option, "--timeout") == 0) {
             options.timeout_s = seconds_argument(option, value);

@@ -43,7 +43,7 @@ inline constexpr u32 version = 1;
 inline constexpr u32 flag_cut = 1;  // the recording was stopped by a limit; what is there is whole
 
 inline constexpr u64 longest_event_bytes = 64;  // a kind, an alignment and three numbers of ten bytes, and some more
-inline constexpr u64 most_threads = 1 << 22;
+inline constexpr u64 max_threads = 1 << 22;
 inline constexpr u64 largest_size = u64{1} << 47;  // the address space
 inline constexpr unsigned largest_align_log2 = 46;
 

@@ -94,12 +94,12 @@ class source {
 // buffer, whatever the bytes are; what is read behind the end of the section means nothing, and then overrun() says so.
 class stream {
   public:
-    static constexpr u64 most_buffer_bytes = 64 << 10;
+    static constexpr u64 max_buffer_bytes = 64 << 10;
 
     // A section's buffer, in whole pages; behind what is read lies room for the longest event.
     static u64 buffer_bytes(u64 section_bytes) {
         constexpr u64 page = 4096;
-        return (std::min(section_bytes, most_buffer_bytes) + longest_event_bytes + page - 1) / page * page;
+        return (std::min(section_bytes, max_buffer_bytes) + longest_event_bytes + page - 1) / page * page;
     }
 
     stream() = default;
@@ -187,7 +187,7 @@ class view {
         if (size < head_.file_bytes) return "is cut off: the file is shorter than it was written";
         if (size != head_.file_bytes || size % 8 != 0) return "is longer than it was written";
         if (!has_its_checksum()) return "is damaged: its checksum is wrong";
-        if (head_.threads == 0 || head_.threads > most_threads) return "is damaged: the number of threads";
+        if (head_.threads == 0 || head_.threads > max_threads) return "is damaged: the number of threads";
         if (!inside(sizeof head_, head_.threads * sizeof(thread_entry))) return "is damaged: the table of threads";
         if (!inside(head_.schedule_offset, head_.schedule_bytes)) return "is damaged: the place of the schedule";
         if (!threads_.create(head_.threads)) return "needs more memory than there is";
@@ -199,7 +199,7 @@ class view {
                 return "is damaged: a thread's events";
             events += entry.events;
         }
-        if (events != head_.events || head_.slots > size * most_slots_per_byte || head_.slots > 0xffffffff) {
+        if (events != head_.events || head_.slots > size * max_slots_per_byte || head_.slots > 0xffffffff) {
             return "is damaged: the counts in its header";
         }
         return nullptr;
@@ -214,16 +214,16 @@ class view {
 
   private:
     // New slots come in runs, of which a thread uses at least one slot.
-    static constexpr u64 most_slots_per_byte = 64;
+    static constexpr u64 max_slots_per_byte = 64;
 
     bool inside(u64 offset, u64 bytes) const { return offset <= from_->size() && bytes <= from_->size() - offset; }
 
     bool has_its_checksum() const {
-        table<u8> buffer(stream::most_buffer_bytes);
+        table<u8> buffer(stream::max_buffer_bytes);
         if (!buffer) return false;
         checksum_of_file sum(from_->size());
-        for (u64 offset = 0; offset < from_->size(); offset += stream::most_buffer_bytes) {
-            u64 bytes = std::min(stream::most_buffer_bytes, from_->size() - offset);
+        for (u64 offset = 0; offset < from_->size(); offset += stream::max_buffer_bytes) {
+            u64 bytes = std::min(stream::max_buffer_bytes, from_->size() - offset);
             from_->read(offset, &buffer[0], bytes);
             sum.add(&buffer[0], bytes);
         }

@@ -180,7 +180,7 @@ void put_number(std::vector<u8>& bytes, u64 value) {
 
 // A thread keeps the slots it has freed and uses the last one first: then neither has to wait for another thread.
 // Surplus slots go to a common queue, first in, first out, so that a thread that takes one hardly ever has to wait.
-constexpr std::size_t most_own_slots = 256;
+constexpr std::size_t max_own_slots = 256;
 // New slots come in runs, so that threads do not write into each other's cache lines.
 constexpr u32 new_slots = 64;
 
@@ -312,8 +312,8 @@ class trace_builder {
 
     void give_slot(thread_out& out, u32 slot) {
         out.own_slots.push_back(slot);
-        if (out.own_slots.size() <= most_own_slots) return;
-        auto half = out.own_slots.begin() + most_own_slots / 2;
+        if (out.own_slots.size() <= max_own_slots) return;
+        auto half = out.own_slots.begin() + max_own_slots / 2;
         shared_slots_.insert(shared_slots_.end(), out.own_slots.begin(), half);
         out.own_slots.erase(out.own_slots.begin(), half);
     }

@@ -2,6 +2,8 @@
 #include <cerrno>
 
 #include "heap/fast_path.hpp"
+#include "heap/realloc.hpp"
+#include "heap/survey.hpp"
 #include "lanes/lanes.h"
 #include "stats/stats_page.hpp"
 
@@ -33,7 +35,7 @@ void* lanes_aligned_alloc(size_t alignment, size_t bytes) {
     return or_no_memory(heap::allocate_aligned(alignment, bytes));
 }
 
-void lanes_free(void* block) { heap::release(block); }
+void lanes_free(void* block) { heap::free(block); }
 size_t lanes_usable_size(const void* block) { return heap::usable_bytes(block); }
 
 void lanes_get_stats(struct lanes_stats* out) {

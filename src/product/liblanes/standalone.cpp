@@ -1,6 +1,7 @@
 // liblanes.so on its own: the heap serves lanes_malloc and its kin, beside the program's malloc.
 #include "config/start.hpp"
 #include "heap/heap.hpp"
+#include "heap/product.hpp"
 #include "stats/process_stats.hpp"
 
 namespace lanes::heap {

@@ -41,7 +41,7 @@ inline void settle(slice_record* lane) {
 }
 
 // The slice goes back to the ground. The lane is in no list any more.
-inline void release_lane(slice_record* lane) {
+inline void give_slot_lane(slice_record* lane) {
     count_freed(lane, remote_of(lane).count());
     lane->owner.store(nullptr, std::memory_order_relaxed);
     lane->kind.store(slice_kind::none, std::memory_order_relaxed);
@@ -51,9 +51,5 @@ inline void release_lane(slice_record* lane) {
     stats::uncount(stats::page->slot_lane_bytes, base::slice_bytes);
     ground::give(ground::index_of(lane), 1, ground::touching::as_told);
 }
-
-// Gives the pages of one lane back that hold no live slot, leaving its free list without their slots. `head` is where
-// the list starts. Afterwards `used` is exact and nothing is in the remote list. Returns the bytes given back.
-std::size_t purge_holes_of(slice_record* lane, free_slot*& head);
 
 }  // namespace lanes::heap

@@ -6,9 +6,9 @@
 namespace lanes::heap {
 
 // The first of a list may be looked at by a thread without the list's lock (anything_to_adopt).
-inline void set_first(lane_list& list, slice_index s) { __atomic_store_n(&list.first, s, __ATOMIC_RELAXED); }
+inline void set_first(slot_lane_list& list, slice_index s) { __atomic_store_n(&list.first, s, __ATOMIC_RELAXED); }
 
-inline void append(lane_list& list, slice_record* lane) {
+inline void append(slot_lane_list& list, slice_record* lane) {
     slice_index s = ground::index_of(lane);
     shared_of(lane).list_next = 0;
     shared_of(lane).list_previous = list.last;
@@ -20,7 +20,7 @@ inline void append(lane_list& list, slice_record* lane) {
     list.last = s;
 }
 
-inline void unlink(lane_list& list, slice_record* lane) {
+inline void unlink(slot_lane_list& list, slice_record* lane) {
     slice_index next = shared_of(lane).list_next, previous = shared_of(lane).list_previous;
     if (previous != 0) {
         shared_of(ground::record_of(previous)).list_next = next;
@@ -35,14 +35,14 @@ inline void own(thread_heap* heap, slice_record* lane) {
     shared_of(lane).owned_next = heap->owned;
     if (heap->owned != 0) shared_of(ground::record_of(heap->owned)).owned_previous = ground::index_of(lane);
     heap->owned = ground::index_of(lane);
-    ++heap->lanes[lane->size_class];
+    ++heap->slot_lanes[lane->size_class];
 }
 
 inline void disown(thread_heap* heap, slice_record* lane) {
     slice_index next = shared_of(lane).owned_next, previous = shared_of(lane).owned_previous;
     (previous != 0 ? shared_of(ground::record_of(previous)).owned_next : heap->owned) = next;
     if (next != 0) shared_of(ground::record_of(next)).owned_previous = previous;
-    --heap->lanes[lane->size_class];
+    --heap->slot_lanes[lane->size_class];
 }
 
 }  // namespace lanes::heap
