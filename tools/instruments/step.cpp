@@ -1,7 +1,10 @@
 // Counts the instructions of warm allocator calls by single-stepping them: exact, repeatable, and the same on every
 // machine.
 //
-//   step [--preload SO] [--expect 'malloc<=20,free<=28']
+//   step [--preload SO] [--expect 'malloc<=20,free<=28'] [--budget FILE]
+//
+// FILE names calls and the most instructions, loads, stores and branches that each may take, a call a line
+// (tests/golden/fast_path.x86-64.txt). What is above fails; the measured lines are printed as the file has them.
 //
 // The tracer starts this same program again as the target, under the preload. The target stops (int3) right before each
 // call that it wants counted; what is counted is everything from the first instruction of the function to its return,
@@ -17,13 +20,18 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <compare>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <map>
+#include <sstream>
 #include <string>
 #include <vector>
+
+#include "instruction.hpp"
 
 namespace {
 
@@ -133,7 +141,25 @@ int run_target() {
     return 0;
 }
 
-using counts = std::map<std::uint64_t, std::vector<unsigned>>;
+struct call_count {
+    unsigned instructions = 0, loads = 0, stores = 0, branches = 0;
+    bool classified = true;  // false: an instruction among them is none that instruction.hpp knows
+    auto operator<=>(const call_count&) const = default;
+};
+using counts = std::map<std::uint64_t, std::vector<call_count>>;
+
+lanes::instruments::instruction_effect effect_at(pid_t pid, unsigned long at) {
+    static std::map<unsigned long, lanes::instruments::instruction_effect> seen;
+    auto [entry, is_new] = seen.try_emplace(at);
+    if (!is_new) return entry->second;
+    std::uint8_t bytes[16] = {};
+    for (std::size_t i = 0; i < sizeof bytes; i += sizeof(long)) {
+        // Behind the last page of the code there is nothing to read, nor to classify.
+        long word = ptrace(PTRACE_PEEKTEXT, pid, at + i, nullptr);
+        std::memcpy(bytes + i, &word, sizeof word);
+    }
+    return entry->second = lanes::instruments::effect_of(bytes);
+}
 
 // A step is two context switches; between two cores each is a wake-up by interrupt, on a virtual machine a hundred
 // times slower. The target joins the tracer's core only now, after its allocator has asked how many cores there are.
@@ -157,7 +183,7 @@ bool count_call(pid_t pid, counts& result) {
     unsigned long back_at = registers.rip + call_instruction_bytes;
     unsigned long stack_at = registers.rsp;
     std::uint64_t id = registers.r12;
-    unsigned executed = 0;
+    call_count executed;
     unsigned long at = registers.rip;
     bool in_call = false;
     for (;;) {
@@ -166,8 +192,15 @@ bool count_call(pid_t pid, counts& result) {
         if (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP) return false;
         auto next = static_cast<unsigned long>(ptrace(PTRACE_PEEKUSER, pid, offsetof(user_regs_struct, rip), nullptr));
         if (next == at) continue;  // one more round of a rep instruction
+        if (in_call) {
+            auto effect = effect_at(pid, at);
+            executed.instructions++;
+            executed.loads += effect.loads;
+            executed.stores += effect.stores;
+            executed.branches += effect.branches;
+            executed.classified = executed.classified && effect.known;
+        }
         at = next;
-        if (in_call) executed++;
         in_call = true;
         if (at != back_at) continue;
         auto stack = static_cast<unsigned long>(ptrace(PTRACE_PEEKUSER, pid, offsetof(user_regs_struct, rsp), nullptr));
@@ -201,21 +234,78 @@ std::vector<expectation> parse_expectations(const char* text) {
     return result;
 }
 
-int report(const counts& counted, const std::vector<expectation>& expectations) {
-    std::map<std::string, unsigned> medians;
+using call_counts = std::map<std::string, call_count>;
+
+std::string budget_line(const std::string& call, const call_count& n) {
+    return call + " " + std::to_string(n.instructions) + " " + std::to_string(n.loads) + " " +
+           std::to_string(n.stores) + " " + std::to_string(n.branches);
+}
+
+// Compares with the file's lines "CALL INSTRUCTIONS LOADS STORES BRANCHES"; a line of # is a comment.
+int check_budget(const char* path, const call_counts& measured) {
+    std::ifstream file(path);
+    if (!file) {
+        std::fprintf(stderr, "step: %s cannot be read\n", path);
+        return 2;
+    }
+    int failed = 0;
+    bool lower = false;
+    std::string line;
+    for (int number = 1; std::getline(file, line); number++) {
+        if (line.empty() || line.front() == '#') continue;
+        std::istringstream words(line);
+        std::string call;
+        call_count most;
+        if (!(words >> call >> most.instructions >> most.loads >> most.stores >> most.branches)) {
+            std::fprintf(stderr, "step: %s:%d is not CALL INSTRUCTIONS LOADS STORES BRANCHES\n", path, number);
+            return 2;
+        }
+        auto found = measured.find(call);
+        if (found == measured.end() || !found->second.classified) {
+            std::fprintf(stderr, "step: %s:%d: %s %s\n", path, number, call.c_str(),
+                         found == measured.end() ? "was not counted" : "runs an instruction that is not classified");
+            failed = 2;
+            continue;
+        }
+        const call_count& is = found->second;
+        bool above = is.instructions > most.instructions || is.loads > most.loads || is.stores > most.stores ||
+                     is.branches > most.branches;
+        if (above) {
+            std::fprintf(stderr, "- %s\n+ %s\n", budget_line(call, most).c_str(), budget_line(call, is).c_str());
+            failed = std::max(failed, 1);
+        } else {
+            std::printf("%s\n", budget_line(call, is).c_str());
+            lower = lower || is != most;
+        }
+    }
+    if (failed == 1) {
+        std::fprintf(stderr,
+                     "step: the lines with + are above their budget in %s (call, instructions, loads, stores, "
+                     "branches).\nIf the cost is meant, put them in place of the lines with - and say why in the "
+                     "commit.\n",
+                     path);
+    } else if (failed == 0 && lower) {
+        std::printf("step: below the budget of %s; put the lines above there, so that what was won is kept\n", path);
+    }
+    return failed;
+}
+
+int report(const counts& counted, const std::vector<expectation>& expectations, const char* budget) {
+    call_counts medians;
     for (const auto& [id, raw] : counted) {
-        std::vector<unsigned> sorted = raw;
+        std::vector<call_count> sorted = raw;
         std::sort(sorted.begin(), sorted.end());
         auto op = static_cast<operation>(id >> 32);
         std::string key = operation_names[id >> 32];
         key.append("_").append(std::to_string(sizes[id & 0xffffffff]));
         if (op == operation::batch_malloc || op == operation::batch_free) {
             double total = 0;
-            for (unsigned n : sorted) total += n;
+            for (const call_count& n : sorted) total += n.instructions;
             std::printf("%s_mean %.1f\n", key.c_str(), total / static_cast<double>(sorted.size()));
         } else {
             medians[key] = sorted[sorted.size() / 2];
-            std::printf("%s %u\n%s_max %u\n", key.c_str(), sorted[sorted.size() / 2], key.c_str(), sorted.back());
+            std::printf("%s %u\n%s_max %u\n", key.c_str(), medians[key].instructions, key.c_str(),
+                        sorted.back().instructions);
         }
     }
     int failed = 0;
@@ -224,19 +314,20 @@ int report(const counts& counted, const std::vector<expectation>& expectations) 
         if (found == medians.end()) {
             std::fprintf(stderr, "step: nothing called %s was counted\n", expected.key.c_str());
             failed = 2;
-        } else if (found->second > expected.limit) {
+        } else if (found->second.instructions > expected.limit) {
             std::fprintf(stderr, "step: %s takes %u instructions, expected <= %u\n", expected.key.c_str(),
-                         found->second, expected.limit);
+                         found->second.instructions, expected.limit);
             failed = 1;
         }
     }
+    if (budget != nullptr) failed = std::max(failed, check_budget(budget, medians));
     return failed;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-    const char* preload = nullptr;
+    const char *preload = nullptr, *budget = nullptr;
     std::vector<expectation> expectations;
     for (int i = 1; i < argc; i++) {
         if (std::strcmp(argv[i], "--target") == 0) return run_target();
@@ -244,8 +335,10 @@ int main(int argc, char** argv) {
             preload = argv[++i];
         } else if (std::strcmp(argv[i], "--expect") == 0 && i + 1 < argc) {
             expectations = parse_expectations(argv[++i]);
+        } else if (std::strcmp(argv[i], "--budget") == 0 && i + 1 < argc) {
+            budget = argv[++i];
         } else {
-            std::fprintf(stderr, "usage: step [--preload SO] [--expect 'NAME<=N,...']\n");
+            std::fprintf(stderr, "usage: step [--preload SO] [--expect 'NAME<=N,...'] [--budget FILE]\n");
             return 2;
         }
     }
@@ -288,5 +381,5 @@ int main(int argc, char** argv) {
                      WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
         return 1;
     }
-    return report(counted, expectations);
+    return report(counted, expectations, budget);
 }
