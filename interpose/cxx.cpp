@@ -14,7 +14,7 @@ namespace heap = lanes::heap;
 
 namespace std {
 // From the program's libstdc++ or libc++, if it has one.
-[[gnu::weak, noreturn]] void __throw_bad_alloc();
+[[gnu::weak, gnu::noreturn]] void __throw_bad_alloc();
 }  // namespace std
 
 namespace {
