@@ -1,13 +1,16 @@
 // The forms of a report: complete, escaped, well-formed, whatever the result holds.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
+#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 
 #include "tests/unit/compare_support.hpp"
 #include "tools/compare/judge/result_json.hpp"
 #include "tools/compare/report/report.hpp"
+#include "tools/compare/report/scatter.hpp"
 #include "tools/compare/report/tables.hpp"
 #include "tools/support/text.hpp"
 
@@ -177,7 +180,8 @@ TEST(html, needs_nothing_from_elsewhere) {
 
 TEST(reports, hold_no_number_that_is_none) {
     for (const auto& [name, found] : odd_results()) {
-        for (const std::string& text : {html_report(found), markdown_report(found), terminal_report(found)}) {
+        for (const std::string& text : {html_report(found), markdown_report(found),
+                                        markdown_summary(found, "full.md", "a.svg"), terminal_report(found)}) {
             for (const char* forbidden : {" nan", " inf", "-nan", "-inf", "nan%", "inf%"}) {
                 EXPECT_EQ(text.find(forbidden), std::string::npos) << name << ": " << forbidden << "\n" << text;
             }
@@ -187,7 +191,8 @@ TEST(reports, hold_no_number_that_is_none) {
 
 TEST(reports, are_valid_utf8_without_control_characters) {
     for (const auto& [name, found] : odd_results()) {
-        for (const std::string& text : {html_report(found), markdown_report(found), terminal_report(found)}) {
+        for (const std::string& text : {html_report(found), markdown_report(found),
+                                        markdown_summary(found, "full.md", "a.svg"), terminal_report(found)}) {
             EXPECT_EQ(tool::clean(text, true), text) << name;
         }
     }
@@ -273,9 +278,112 @@ TEST(markdown, has_machine_date_command_and_losses) {
     EXPECT_NE(markdown_report(one_command()).find("No row in which lanes is worse"), std::string::npos);
 }
 
+// A result of many groups, rows and allocators that are close to each other, in which lanes loses everywhere.
+result large_result() {
+    std::vector<std::string> names{"lanes", "system"};
+    for (int i = 0; i < 9; ++i) names.push_back(fmt::format("allocator-{}.0", i));
+    result found = result_with(names, "system", {});
+    found.groups.clear();
+    for (int g = 0; g < 12; ++g) {
+        group rows;
+        rows.name = fmt::format("group-{}", g);
+        for (int r = 0; r < 12; ++r) {
+            std::vector<series> all;
+            for (std::size_t i = 0; i < names.size(); ++i)
+                all.push_back(full_series(names[i], i == 0 ? 3 : 1 + 0.01 * static_cast<double>(i), 7));
+            rows.rows.push_back(row_with(fmt::format("row-{}", r), all));
+            rows.rows.back().targets = {target_for(key::cpu, 1, "best")};
+        }
+        found.groups.push_back(rows);
+    }
+    found.notes = std::vector<std::string>(50, "a note");
+    return found;
+}
+
+std::ptrdiff_t lines_in(const std::string& text) { return std::count(text.begin(), text.end(), '\n'); }
+
+TEST(summary, is_short_however_much_was_measured) {
+    EXPECT_LE(lines_in(markdown_summary(large_result(), "full.md", "picture.svg")), max_lines_of_summary);
+    for (const auto& [name, found] : odd_results())
+        EXPECT_LE(lines_in(markdown_summary(found, "full.md", "picture.svg")), max_lines_of_summary) << name;
+}
+
+TEST(summary, has_what_falls_short_first_then_the_picture_and_links_to_the_rest) {
+    std::string text = markdown_summary(large_result(), "full.md", "picture.svg");
+    std::size_t short_of = text.find("## What falls short"), picture = text.find("](picture.svg)");
+    ASSERT_NE(picture, std::string::npos) << text;
+    EXPECT_LT(short_of, text.find("| group-0 / row-0"));
+    EXPECT_LT(short_of, picture);
+    EXPECT_LT(picture, text.find("## How it was measured"));
+    for (const char* expected : {"Targets: 0 met, 144 missed, 0 not judged.", "(full.md#targets)", "(full.md#losses)",
+                                 "120 more are in", "group-0, in ratio to system: lanes 2.97x the CPU time"}) {
+        EXPECT_NE(text.find(expected), std::string::npos) << expected << "\n" << text;
+    }
+    EXPECT_NE(markdown_report(large_result()).find("\n## Losses\n"), std::string::npos) << "where the link leads";
+    EXPECT_FALSE(has_summary(one_command()));
+}
+
+TEST(summary, names_the_row_of_each_target_and_loss) {
+    result found = suite();
+    found.groups[1].rows[0].targets = {target_for("rss_kib", 100)};
+    found.groups[1].rows[0].targets[0].title = "  indented below another";
+    std::string text = markdown_summary(found, "full.md", "picture.svg");
+    std::istringstream lines(text);
+    std::size_t named = 0;
+    for (std::string line; std::getline(lines, line);)
+        named +=
+            line.starts_with("| footprint / trivial ") && line.find(" | indented below another ") != std::string::npos;
+    EXPECT_EQ(named, 2u) << "one target that is missed, and one loss\n" << text;
+}
+
+TEST(picture, is_well_formed_and_needs_nothing_from_elsewhere) {
+    for (const auto& [name, found] : odd_results()) {
+        std::string svg = scatter_picture(found);
+        EXPECT_EQ(fault_of_markup("<html>" + svg + "</html>"), "") << name;
+        EXPECT_EQ(tool::clean(svg, true), svg) << name;
+        for (const char* forbidden : {"<script", "url(", "@import", "src=", "nan", "inf\""})
+            EXPECT_EQ(svg.find(forbidden), std::string::npos) << name << ": " << forbidden;
+    }
+    EXPECT_EQ(scatter_picture(result{}), "");
+}
+
+TEST(picture, has_each_allocator_with_its_interval) {
+    std::string svg = scatter_picture(one_command());
+    for (const char* expected : {">lanes</text>", ">mimalloc</text>", ">system</text>", "prefers-color-scheme:dark",
+                                 "lanes 0.50x the CPU time and 0.50x the peak RSS", "class=\"bar s0\""}) {
+        EXPECT_NE(svg.find(expected), std::string::npos) << expected << "\n" << svg;
+    }
+    EXPECT_NE(scatter_picture(one_command(5)).find("class=\"bar range s0\""), std::string::npos);
+}
+
+TEST(picture, names_of_close_points_do_not_overlap) {
+    result found = large_result();
+    found.groups.resize(1);
+    std::string svg = scatter_picture(found);
+    struct place {
+        double x, y, half;
+    };
+    std::vector<place> places;
+    for (std::size_t at = svg.find("<text class=\"name"); at != std::string::npos;
+         at = svg.find("<text class=\"name", at + 1)) {
+        std::size_t x = svg.find("x=\"", svg.find("middle", at)) + 3, y = svg.find("y=\"", x) + 3,
+                    words = svg.find('>', y) + 1, end = svg.find('<', words);
+        places.push_back(
+            {std::stod(svg.substr(x)), std::stod(svg.substr(y)), static_cast<double>(end - words) * 7 / 2});
+    }
+    ASSERT_EQ(places.size(), found.allocators.size());
+    for (std::size_t a = 0; a < places.size(); ++a) {
+        for (std::size_t b = a + 1; b < places.size(); ++b) {
+            bool apart = std::abs(places[a].y - places[b].y) >= 14 ||
+                         std::abs(places[a].x - places[b].x) >= places[a].half + places[b].half;
+            EXPECT_TRUE(apart) << a << " and " << b;
+        }
+    }
+}
+
 TEST(markdown, tables_have_as_many_cells_in_each_line) {
     for (const auto& [name, found] : odd_results()) {
-        std::istringstream text(markdown_report(found));
+        std::istringstream text(markdown_report(found) + "\n\n" + markdown_summary(found, "full.md", "picture.svg"));
         std::string line;
         std::ptrdiff_t cells = 0;
         bool fenced = false;

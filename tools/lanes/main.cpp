@@ -320,7 +320,10 @@ class command_line {
             ->check(CLI::Range(0.001, 1e6));
         to->add_flag("--quiet", options.quiet, "no progress on stderr");
         to->add_option("--json", files.json, "write all that was measured to this file, one row a line");
-        to->add_option("--markdown", files.markdown, "write a report to this file");
+        to->add_option(
+            "--markdown", files.markdown,
+            "write a report to this file; of more than one row the first page, with all tables in FILE-full.md and a "
+            "picture in FILE.svg beside it");
         to->add_option("--html", files.html, "write a page to this file");
     }
 

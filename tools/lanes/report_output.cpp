@@ -15,6 +15,7 @@
 
 #include "tools/compare/judge/result_json.hpp"
 #include "tools/compare/report/report.hpp"
+#include "tools/compare/report/scatter.hpp"
 #include "tools/support/failure.hpp"
 
 namespace lanes::tool {
@@ -60,17 +61,42 @@ void write_file(const std::string& path, const std::string& text) {
     }
 }
 
+// What stands beside "results.md": "results-full.md" and "results.svg".
+struct companions {
+    explicit companions(const fs::path& page) {
+        fs::path stem = page.parent_path() / page.stem();
+        tables = stem.string() + "-full" + page.extension().string();
+        picture = stem.string() + ".svg";
+    }
+    std::string tables, picture;
+};
+
+void write_markdown(const std::string& page, const compare::result& found) {
+    if (!compare::has_summary(found)) {
+        write_file(page, compare::markdown_report(found));
+        return;
+    }
+    companions beside(page);
+    write_file(page, compare::markdown_summary(found, fs::path(beside.tables).filename(),
+                                               fs::path(beside.picture).filename()));
+    write_file(beside.tables, compare::markdown_report(found));
+    if (std::string picture = compare::scatter_picture(found); !picture.empty()) write_file(beside.picture, picture);
+}
+
 }  // namespace
 
 void check_writable(const report_files& files) {
     for (const auto* path : {&files.json, &files.markdown, &files.html}) check_file(*path);
+    if (files.markdown.empty()) return;
+    companions beside(files.markdown);
+    for (const auto* path : {&beside.tables, &beside.picture}) check_file(*path);
 }
 
 void show(const compare::result& found, const report_files& files) {
     fmt::print("{}", compare::terminal_report(found, columns(), wants_colours()));
     std::fflush(stdout);
     if (!files.json.empty()) write_file(files.json, compare::to_lines(found));
-    if (!files.markdown.empty()) write_file(files.markdown, compare::markdown_report(found));
+    if (!files.markdown.empty()) write_markdown(files.markdown, found);
     if (!files.html.empty()) write_file(files.html, compare::html_report(found));
 }
 

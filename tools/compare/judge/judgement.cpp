@@ -31,6 +31,11 @@ std::string obstacle(const row& measured, const std::string& allocator, const st
     return "";
 }
 
+bool is_measured_in(const group& rows, const std::string& allocator) {
+    return std::any_of(rows.rows.begin(), rows.rows.end(),
+                       [&](const row& member) { return series_of(member, allocator) != nullptr; });
+}
+
 bool failed(const row& measured, const std::string& allocator) {
     const series* runs = series_of(measured, allocator);
     return runs != nullptr && !runs->failure.empty();
@@ -216,6 +221,22 @@ bool hardly_allocates(const row& measured) {
 bool has_allocator(const result& found, const std::string& name) {
     return std::any_of(found.allocators.begin(), found.allocators.end(),
                        [&](const allocator_facts& facts) { return facts.name == name; });
+}
+
+std::vector<std::string> measured_in(const result& found, const group& rows) {
+    std::vector<std::string> names;
+    for (const allocator_facts& facts : found.allocators) {
+        if (is_measured_in(rows, facts.name)) names.push_back(facts.name);
+    }
+    return names;
+}
+
+std::vector<std::string> not_measured_in(const result& found, const group& rows) {
+    std::vector<std::string> names;
+    for (const allocator_facts& facts : found.allocators) {
+        if (!is_measured_in(rows, facts.name)) names.push_back(facts.name);
+    }
+    return names;
 }
 
 const series* series_of(const row& measured, const std::string& allocator) {

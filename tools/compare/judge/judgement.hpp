@@ -19,6 +19,9 @@ inline constexpr double fewest_calls_per_s = 10'000;
 bool hardly_allocates(const row& measured);
 
 bool has_allocator(const result& found, const std::string& name);
+// The allocators that were measured in a group, and the others, in the order of the result.
+std::vector<std::string> measured_in(const result& found, const group& rows);
+std::vector<std::string> not_measured_in(const result& found, const group& rows);
 const series* series_of(const row& measured, const std::string& allocator);
 rounds_of_values values_of(const series& measured, const std::string& key);
 

@@ -5,21 +5,17 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 
 #include "tools/compare/judge/judgement.hpp"
 #include "tools/compare/judge/metrics.hpp"
+#include "tools/compare/report/axis.hpp"
 #include "tools/compare/report/tables.hpp"
 #include "tools/support/text.hpp"
 
 namespace lanes::compare {
 namespace {
 
-constexpr std::size_t styles = 9;   // shapes and colours; more allocators than that share them
-constexpr double most_shown = 50;   // ratios beyond stand at the edge, with their number
-constexpr double least_span = 1.2;  // the axis reaches at least this far to both sides of 1
-constexpr double margin = 3;        // per cent of the width, left and right of the axis
+constexpr std::size_t styles = 9;  // shapes and colours; more allocators than that share them
 constexpr int pitch_of_one = 28, pitch_of_many = 13, padding = 5;  // pixels
 
 struct point {
@@ -32,45 +28,6 @@ struct line {
     bool highlighted = false;
     std::vector<point> points;
     std::vector<std::string> missing;
-};
-
-class axis {
-  public:
-    void include(double value) {
-        low_ = std::min(low_, value);
-        high_ = std::max(high_, value);
-    }
-    void include(const reading& read) {
-        for (double value : read.rounds) include(value);
-    }
-    // Widens the axis to what is shown and fixes its ticks.
-    void finish() {
-        low_ = std::clamp(low_ / 1.04, 1 / most_shown, 1 / least_span);
-        high_ = std::clamp(high_ * 1.04, least_span, most_shown);
-        const std::vector<double> fine{0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4, 1.6, 1.8, 2},
-            middle{0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 7, 10},
-            coarse{0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50};
-        double span = high_ / low_;
-        for (double tick : span < 3 ? fine : span < 16 ? middle : coarse) {
-            if (tick < low_ || tick > high_) continue;
-            // Room for the figures, and for those of 1 in any case.
-            bool near_one = tick != 1 && std::abs(place(tick) - place(1)) < 8;
-            if (!near_one && (tick == 1 || ticks_.empty() || place(tick) - place(ticks_.back()) >= 8))
-                ticks_.push_back(tick);
-        }
-    }
-    const std::vector<double>& ticks() const { return ticks_; }
-    bool holds(double value) const { return value >= low_ && value <= high_; }
-
-    // Per cent of the width.
-    double place(double value) const {
-        double part = std::log(std::clamp(value, low_, high_) / low_) / std::log(high_ / low_);
-        return margin + part * (100 - 2 * margin);
-    }
-
-  private:
-    double low_ = 1, high_ = 1;
-    std::vector<double> ticks_;
 };
 
 std::string grid(const axis& scale) {
@@ -97,7 +54,7 @@ std::string marks(const axis& scale, const reading& read, std::size_t style, int
     if (!scale.holds(ratio.median)) {
         bool right = ratio.median > 1;
         svg += fmt::format("<text class=\"beyond\" text-anchor=\"{}\" x=\"{}%\" dx=\"{}\" y=\"{}\">{} {}</text>",
-                           right ? "end" : "start", right ? 100 - margin : margin, right ? -10 : 10, y + 4,
+                           right ? "end" : "start", right ? 100 - axis::margin : axis::margin, right ? -10 : 10, y + 4,
                            tool::number_text(ratio.median), right ? "\xE2\x96\xB8" : "\xE2\x97\x82");
     }
     return svg;
@@ -135,14 +92,14 @@ std::string ruler(const axis& scale) {
     return svg + "</svg>";
 }
 
-std::string legend(const result& found, bool intervals, bool ranges) {
+std::string legend(const result& found, const group& rows, bool intervals, bool ranges) {
     std::string html = "<ul class=\"legend\">";
-    for (const allocator_facts& allocator : found.allocators) {
-        if (allocator.name == found.reference) continue;
+    for (const std::string& name : measured_in(found, rows)) {
+        if (name == found.reference) continue;
         html += fmt::format(
             "<li><svg width=\"18\" height=\"16\" aria-hidden=\"true\"><use href=\"#shape{0}\" class=\"mark s{0}\" "
             "x=\"9\" y=\"8\"/></svg>{1}</li>",
-            style_of(found, allocator.name), tool::html_text(allocator.name));
+            style_of(found, name), tool::html_text(name));
     }
     html += "<li class=\"how\">shape: median \xC2\xB7 dots: rounds";
     if (intervals) html += " \xC2\xB7 bar: 95 % interval";
@@ -167,10 +124,10 @@ std::vector<line> lines_of(const result& found, const group& rows, const std::st
     for (const row& member : rows.rows) {
         bool by_allocator = rows.rows.size() == 1;
         if (!by_allocator) lines.push_back({member.name + (hardly_allocates(member) ? " *" : ""), false, {}, {}});
-        for (const allocator_facts& allocator : found.allocators) {
-            if (allocator.name == found.reference) continue;
-            if (by_allocator) lines.push_back({allocator.name, allocator.name == judged_allocator, {}, {}});
-            add_point(found, member, allocator.name, key, lines.back());
+        for (const std::string& name : measured_in(found, rows)) {
+            if (name == found.reference) continue;
+            if (by_allocator) lines.push_back({name, name == judged_allocator, {}, {}});
+            add_point(found, member, name, key, lines.back());
         }
     }
     // What all allocators lack for the same reason is said once.
@@ -205,12 +162,16 @@ std::string plot_shapes() {
            "</defs></svg>";
 }
 
-std::string plot_style() {
+std::string plot_colours() {
     // Okabe and Ito's colours, which stay apart for colour-blind readers; yellow is darkened to be seen on white.
-    return R"(.shapes{position:absolute}
-:root{--s0:#0072b2;--s1:#d55e00;--s2:#009e73;--s3:#b0528a;--s4:#c98500;--s5:#6b7280;--s6:#3d3d3d;--s7:#857c00;--s8:#7a4a1d}
-@media (prefers-color-scheme:dark){:root{--s0:#56b4e9;--s1:#ee7733;--s2:#12b886;--s3:#dd8fbb;--s4:#e69f00;--s5:#9aa4b2;--s6:#dcdcdc;--s7:#d6cb2f;--s8:#c69463}}
+    return R"(:root{--bg:#fff;--ink:#1c2128;--soft:#57606a;--line:#dde2e8;--s0:#0072b2;--s1:#d55e00;--s2:#009e73;--s3:#b0528a;--s4:#c98500;--s5:#6b7280;--s6:#3d3d3d;--s7:#857c00;--s8:#7a4a1d}
+@media (prefers-color-scheme:dark){:root{--bg:#14181d;--ink:#e8ecf0;--soft:#a0aab5;--line:#2f363f;--s0:#56b4e9;--s1:#ee7733;--s2:#12b886;--s3:#dd8fbb;--s4:#e69f00;--s5:#9aa4b2;--s6:#dcdcdc;--s7:#d6cb2f;--s8:#c69463}}
 .s0{--s:var(--s0)}.s1{--s:var(--s1)}.s2{--s:var(--s2)}.s3{--s:var(--s3)}.s4{--s:var(--s4)}.s5{--s:var(--s5)}.s6{--s:var(--s6)}.s7{--s:var(--s7)}.s8{--s:var(--s8)}
+)";
+}
+
+std::string plot_style() {
+    return R"(.shapes{position:absolute}
 svg{display:block;overflow:visible}
 svg text{font-size:12px;fill:var(--soft)}
 .mark{fill:var(--s);stroke:var(--bg);stroke-width:1}
@@ -257,8 +218,8 @@ std::string dot_plot(const result& found, const group& rows, const std::string& 
         "<figure class=\"plot\"><figcaption><h3>{}, ratio to {}</h3></figcaption>{}<table><thead><tr>"
         "<th scope=\"col\">{}</th><th scope=\"col\"><div class=\"ends\"><span>\xE2\x97\x82 less {} than {}</span>"
         "<span>more \xE2\x96\xB8</span></div>{}</th></tr></thead><tbody>\n",
-        tool::html_text(name), reference, legend(found, intervals, ranges), rows.rows.size() == 1 ? "allocator" : "row",
-        tool::html_text(name), reference, ruler(scale));
+        tool::html_text(name), reference, legend(found, rows, intervals, ranges),
+        rows.rows.size() == 1 ? "allocator" : "row", tool::html_text(name), reference, ruler(scale));
     for (const line& each : lines) {
         html += fmt::format("<tr><th scope=\"row\"{}>{}", each.highlighted ? " class=\"own\"" : "",
                             tool::html_text(each.label));

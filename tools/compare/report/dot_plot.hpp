@@ -17,7 +17,8 @@ std::size_t style_of(const result& found, const std::string& allocator);
 
 // What plots refer to; once in a page, before the first of them.
 std::string plot_shapes();
-std::string plot_style();  // CSS
+std::string plot_colours();  // CSS: of a page and of allocators, light and dark
+std::string plot_style();    // CSS
 
 // How the ratios of one key lie in a group: a line for each row, or for each allocator if there is but one row.
 // Empty if no ratio exists.

@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 
 #include "tools/compare/judge/metrics.hpp"
 #include "tools/compare/report/dot_plot.hpp"
 #include "tools/compare/report/findings.hpp"
 #include "tools/compare/report/report.hpp"
+#include "tools/compare/report/scatter.hpp"
 #include "tools/compare/report/tables.hpp"
 #include "tools/support/text.hpp"
 
@@ -17,10 +19,10 @@ namespace lanes::compare {
 namespace {
 
 constexpr const char* style = R"(*{box-sizing:border-box}
-:root{color-scheme:light dark;--bg:#fff;--ink:#1c2128;--soft:#57606a;--line:#dde2e8;--card:#f5f7f9;--better:#00684f;--worse:#a8380b}
-@media (prefers-color-scheme:dark){:root{--bg:#14181d;--ink:#e8ecf0;--soft:#a0aab5;--line:#2f363f;--card:#1c2229;--better:#4fd1a5;--worse:#ff9a6b}}
+:root{color-scheme:light dark;--card:#f5f7f9;--better:#00684f;--worse:#a8380b}
+@media (prefers-color-scheme:dark){:root{--card:#1c2229;--better:#4fd1a5;--worse:#ff9a6b}}
 body{margin:0;background:var(--bg);color:var(--ink);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Noto Sans",sans-serif;font-variant-numeric:tabular-nums}
-main{max-width:66rem;margin:0 auto;padding:2.2rem 1.25rem 4rem}
+main{max-width:78rem;margin:0 auto;padding:2.2rem 1.25rem 4rem}
 h1{font-size:clamp(1.55rem,4.2vw,2.4rem);line-height:1.18;letter-spacing:-.015em;margin:.2rem 0 .7rem;text-wrap:balance}
 h2{font-size:1.3rem;margin:3rem 0 .8rem;padding-top:.9rem;border-top:1px solid var(--line)}
 h3{font-size:1.02rem;margin:1.4rem 0 .4rem}
@@ -45,9 +47,14 @@ pre{background:var(--card);padding:.7rem .9rem;border-radius:6px;white-space:pre
 .card svg{margin:.35rem 0}
 .warning{border-left:4px solid #c98500;background:var(--card);padding:.6rem .9rem;border-radius:6px;margin:.6rem 0;max-width:none}
 .scroll{overflow-x:auto}
+.contents{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;list-style:none;padding:0;margin:.8rem 0 1.4rem;max-width:none}
+a{color:var(--s0)}
+.scatters{display:flex;flex-wrap:wrap;gap:1rem;margin:1rem 0}
+.scatters svg{flex:1 1 22rem;min-width:0;max-width:37rem}
 .scroll table{border-collapse:collapse;font-size:.9rem}
 .scroll th,.scroll td{padding:.28rem .7rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
-.scroll thead th{border-bottom:2px solid var(--soft);vertical-align:bottom;font-weight:600}
+.scroll thead th{border-bottom:2px solid var(--soft);vertical-align:bottom;font-weight:600;white-space:normal}
+.scroll td.left{white-space:normal}
 .scroll th:first-child,.scroll td:first-child{padding-left:0}
 .scroll th.left,.scroll td.left{text-align:left}
 .scroll tbody th{font-weight:400;text-align:left;white-space:pre-wrap;overflow-wrap:anywhere;min-width:11rem}
@@ -119,14 +126,21 @@ std::string rows_of(const table& shown) {
     return html;
 }
 
-std::string show(const table& shown, const std::string& spoken_title) {
+// What several tables have to say is said once.
+using said_notes = std::set<std::string>;
+
+std::string show(const table& shown, const std::string& spoken_title, said_notes& said) {
     std::string html =
         fmt::format("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"{}\"><table><thead><tr>",
                     tool::html_text(spoken_title));
     for (const column& head : shown.columns) {
         html += fmt::format("<th scope=\"col\"{}>{}</th>", classes(head), tool::html_text(head.heading));
     }
-    return html + "</tr></thead><tbody>\n" + rows_of(shown) + "</tbody></table></div>\n" + list(shown.notes, "notes");
+    std::vector<std::string> notes;
+    for (const std::string& note : shown.notes) {
+        if (said.insert(note).second) notes.push_back(note);
+    }
+    return html + "</tr></thead><tbody>\n" + rows_of(shown) + "</tbody></table></div>\n" + list(notes, "notes");
 }
 
 // "19 % less than mimalloc"
@@ -183,15 +197,6 @@ std::string cards(const result& found, const group& rows) {
     return html + "</div>\n";
 }
 
-std::string verdict_counts(const result& found) {
-    std::size_t met = 0, missed = 0, open = 0;
-    for (const judged_target& judged : judge_targets(found)) {
-        ++(judged.decision == verdict::met ? met : judged.decision == verdict::missed ? missed : open);
-    }
-    if (met + missed + open == 0) return "";
-    return paragraph(fmt::format("Targets: {} met, {} missed, {} not judged.", met, missed, open));
-}
-
 std::string title_of(const result& found) {
     std::vector<std::string> names;
     for (const allocator_facts& facts : found.allocators) names.push_back(facts.name);
@@ -200,7 +205,7 @@ std::string title_of(const result& found) {
 }
 
 // A stranger reads no further than this.
-std::string opening(const result& found) {
+std::string opening(const result& found, const std::string& contents) {
     std::vector<const group*> compared;
     for (const group& rows : found.groups) {
         if (rounds_of(rows).most > 0 && !key_figures(found, rows).empty()) compared.push_back(&rows);
@@ -220,6 +225,7 @@ std::string opening(const result& found) {
     if (const row* single = only_row(found)) {
         html += fmt::format("<pre>{}</pre>\n", tool::html_text(tool::command_text(single->command)));
     }
+    html += contents;
     for (const group* rows : compared) {
         if (compared.size() > 1) {
             std::string says = headline(found, *rows);
@@ -228,7 +234,7 @@ std::string opening(const result& found) {
         html += cards(found, *rows);
         html += list(findings_of(found, *rows), "notes");
     }
-    html += verdict_counts(found);
+    if (std::string verdicts = verdicts_text(found); !verdicts.empty()) html += paragraph(verdicts);
     for (const std::string& warning : warnings_of(found)) html += paragraph(warning, "warning");
     std::vector<failure> failures = failures_of(found);
     if (!failures.empty()) {
@@ -239,14 +245,12 @@ std::string opening(const result& found) {
     return html + "</header>\n";
 }
 
-std::string group_section(const result& found, const group& rows) {
+std::string group_section(const result& found, const group& rows, said_notes& said) {
     if (rows.rows.empty()) return "";
-    std::string html = heading(2, only_row(found) != nullptr ? "Measured"
-                                  : rows.title.empty()       ? rows.name
-                                                             : fmt::format("{}: {}", rows.name, rows.title));
+    std::string html;
     if (rows.kind == group_kind::numbers) {
         table numbers = numbers_table(found, rows);
-        return numbers.lines.empty() ? "" : html + show(numbers, rows.name);
+        return numbers.lines.empty() ? "" : show(numbers, rows.name, said);
     }
     if (rounds_of(rows).most == 0) return html + paragraph("No row was finished.");
     for (const char* name : {key::cpu, key::wall, key::peak_rss, key::settled_rss}) {
@@ -255,28 +259,41 @@ std::string group_section(const result& found, const group& rows) {
         html += dot_plot(found, rows, name);
     }
     if (const row* single = only_row(found)) {
-        return html + heading(3, "Times") + show(command_table(found, *single, time_keys), "times") +
-               heading(3, "Memory") + show(command_table(found, *single, memory_keys), "memory");
+        return html + heading(3, "Times") + show(command_table(found, *single, time_keys), "times", said) +
+               heading(3, "Memory") + show(command_table(found, *single, memory_keys), "memory", said);
     }
     for (const table& ratios : metric_tables(found, rows))
-        html += heading(3, ratios.title) + show(ratios, ratios.title);
+        html += heading(3, ratios.title) + show(ratios, ratios.title, said);
     return html;
 }
 
-std::string judged_sections(const result& found) {
-    std::string html;
-    table targets = targets_table(found);
-    if (!targets.lines.empty()) html += heading(2, targets.title) + show(targets, targets.title);
-    if (!has_allocator(found, judged_allocator) || found.allocators.size() < 2) return html;
+std::string losses_section(const result& found, said_notes& said) {
+    constexpr std::size_t max_open = 20;
+    if (!has_allocator(found, judged_allocator) || found.allocators.size() < 2) return "";
     table losses = losses_table(found);
-    if (losses.lines.empty()) return html;
-    return html + heading(2, losses.title) + paragraph(losses_explained) + show(losses, losses.title);
+    if (losses.lines.empty()) return "";
+    std::string html = paragraph(losses_explained) + show(beginning_of(losses, max_open), losses.title, said);
+    if (losses.lines.size() <= max_open) return html;
+    std::size_t more = losses.lines.size() - max_open;
+    losses.lines.erase(losses.lines.begin(), losses.lines.begin() + max_open);
+    return html + fmt::format("<details><summary>{} more</summary>\n{}</details>\n", more,
+                              show(losses, "further losses", said));
+}
+
+std::string missed_section(const result& found, said_notes& said) {
+    table missed = missed_table(found);
+    return missed.lines.empty() ? "" : show(missed, missed.title, said);
+}
+
+std::string targets_section(const result& found, said_notes& said) {
+    table targets = targets_table(found);
+    return targets.lines.empty() ? "" : show(targets, targets.title, said);
 }
 
 std::string failures_section(const result& found) {
     std::vector<failure> failures = failures_of(found);
     if (failures.empty()) return "";
-    std::string html = "<h2 id=\"failures\">Failures</h2>\n";
+    std::string html;
     for (const failure& failed : failures) {
         html += heading(3, fmt::format("{} under {}: {}", failed.of_row->name, failed.of_series->allocator,
                                        failed.of_series->failure));
@@ -287,9 +304,8 @@ std::string failures_section(const result& found) {
     return html;
 }
 
-std::string method_section(const result& found) {
-    std::string html = heading(2, "How it was measured");
-    html += paragraph(fmt::format(
+std::string method_section(const result& found, said_notes& said) {
+    std::string html = paragraph(fmt::format(
         "{}. {}{}, the allocators beside each other in rotating order. Values are "
         "medians. A ratio is the median of the ratios within the rounds, with a 95 % interval from order "
         "statistics (sign test), which needs {} rounds. An allocator is called better than another only if "
@@ -297,11 +313,11 @@ std::string method_section(const result& found) {
         found.machine, tool::plural(found.rounds, "round"), found.warm_up ? " after a warm-up" : " without warm-up",
         fewest_for_interval, relevant_difference * 100));
     if (!found.made_by.empty()) html += fmt::format("<pre>{}</pre>\n", tool::html_text(found.made_by));
-    html += show(allocators_table(found), "allocators");
+    html += show(allocators_table(found), "allocators", said);
     return html + list(found.notes);
 }
 
-std::string raw_section(const result& found) {
+std::string raw_section(const result& found, said_notes& said) {
     std::size_t runs = 0;
     std::string tables;
     for (const group& rows : found.groups) {
@@ -311,13 +327,35 @@ std::string raw_section(const result& found) {
             tables += heading(3, fmt::format("{} / {}", rows.name, member.name));
             if (!member.title.empty()) tables += paragraph(member.title);
             tables += fmt::format("<pre>{}</pre>\n", tool::html_text(tool::command_text(member.command)));
-            if (!raw.lines.empty()) tables += show(raw, member.name);
+            if (!raw.lines.empty()) tables += show(raw, member.name, said);
         }
     }
     if (tables.empty()) return "";
-    return fmt::format("<h2>Every run</h2>\n<details><summary>{}, as measured</summary>\n{}</details>\n",
-                       tool::plural(runs, "run"), tables);
+    return fmt::format("<details><summary>{}, as measured</summary>\n{}</details>\n", tool::plural(runs, "run"),
+                       tables);
 }
+
+std::string title_of(const result& found, const group& rows) {
+    if (only_row(found) != nullptr) return "Measured";
+    return rows.title.empty() ? rows.name : fmt::format("{}: {}", rows.name, rows.title);
+}
+
+// The sections that have something to say, under headings that the table of contents leads to.
+class page_sections {
+  public:
+    void add(const std::string& id, const std::string& title, const std::string& content) {
+        if (content.empty()) return;
+        contents_ += fmt::format("<li><a href=\"#{}\">{}</a></li>", id, tool::html_text(title));
+        html_ += fmt::format("<h2 id=\"{}\">{}</h2>\n{}", id, tool::html_text(title), content);
+    }
+    std::string contents() const {
+        return fmt::format("<nav aria-label=\"contents\"><ul class=\"contents\">{}</ul></nav>\n", contents_);
+    }
+    const std::string& html() const { return html_; }
+
+  private:
+    std::string contents_, html_;
+};
 
 }  // namespace
 
@@ -325,12 +363,23 @@ std::string html_report(const result& found) {
     std::string html = fmt::format(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
         "<meta name=\"viewport\" content=\"width=device-width, "
-        "initial-scale=1\"/>\n<title>{}</title>\n<style>\n{}{}</style>\n"
+        "initial-scale=1\"/>\n<title>{}</title>\n<style>\n{}{}{}{}</style>\n"
         "</head>\n<body>\n{}\n<main>\n",
-        tool::html_text(title_of(found)), style, plot_style(), plot_shapes());
-    html += opening(found);
-    for (const group& rows : found.groups) html += group_section(found, rows);
-    html += judged_sections(found) + failures_section(found) + method_section(found) + raw_section(found);
+        tool::html_text(title_of(found)), plot_colours(), style, plot_style(), scatter_style(), plot_shapes());
+    page_sections sections;
+    said_notes said;
+    sections.add("short", "Targets missed", missed_section(found, said));
+    sections.add("losses", "Losses", losses_section(found, said));
+    sections.add("picture", "Time and memory", scatter_figure(found));
+    for (std::size_t i = 0; i < found.groups.size(); ++i) {
+        sections.add(fmt::format("group{}", i), title_of(found, found.groups[i]),
+                     group_section(found, found.groups[i], said));
+    }
+    sections.add("targets", "Targets", targets_section(found, said));
+    sections.add("failures", "Failures", failures_section(found));
+    sections.add("method", "How it was measured", method_section(found, said));
+    sections.add("runs", "Every run", raw_section(found, said));
+    html += opening(found, sections.contents()) + sections.html();
     return html + "</main>\n</body>\n</html>\n";
 }
 

@@ -7,6 +7,7 @@
 
 #include "tools/compare/report/findings.hpp"
 #include "tools/compare/report/report.hpp"
+#include "tools/compare/report/scatter.hpp"
 #include "tools/compare/report/tables.hpp"
 #include "tools/support/text.hpp"
 
@@ -80,23 +81,34 @@ class document {
         list(notes);
     }
 
+    // A line of our own making, links included.
+    void line(const std::string& marked) { text_ += fmt::format("\n{}\n", marked); }
+
   private:
     std::string text_;
     std::set<std::string> said_;
 };
 
-void show_origin(document& out, const result& found) {
-    out.paragraph(
-        fmt::format("Measured {} on {}, lanes {}.", tool::date_text(found.date), found.machine, found.lanes_version));
+void show_method(document& out, const result& found) {
     out.paragraph(fmt::format(
         "{}{}, the allocators beside each other in rotating order. Values are medians; ratios are "
         "medians of the ratio within a round; intervals are 95 % by order statistics. Reference: {}.",
         tool::plural(found.rounds, "round"), found.warm_up ? " after a warm-up" : " without warm-up", found.reference));
     if (!found.made_by.empty()) out.verbatim(found.made_by);
     out.show(allocators_table(found));
+}
+
+std::vector<std::string> remarks_of(const result& found) {
     std::vector<std::string> remarks = warnings_of(found);
     remarks.insert(remarks.end(), found.notes.begin(), found.notes.end());
-    out.list(remarks);
+    return remarks;
+}
+
+void show_origin(document& out, const result& found) {
+    out.paragraph(
+        fmt::format("Measured {} on {}, lanes {}.", tool::date_text(found.date), found.machine, found.lanes_version));
+    show_method(out, found);
+    out.list(remarks_of(found));
 }
 
 void show_summary(document& out, const result& found) {
@@ -127,13 +139,15 @@ void show_groups(document& out, const result& found) {
     }
 }
 
+constexpr const char* no_losses =
+    "No row in which lanes is worse than the best rival by over 10 %, or by less but outside the noise.";
+
 void show_losses(document& out, const result& found) {
     if (!has_allocator(found, judged_allocator) || found.allocators.size() < 2) return;
     table losses = losses_table(found);
     out.heading(2, losses.title);
     if (losses.lines.empty()) {
-        out.paragraph(
-            "No row in which lanes is worse than the best rival by over 10 %, or by less but outside the noise.");
+        out.paragraph(no_losses);
         return;
     }
     out.paragraph(losses_explained);
@@ -166,12 +180,97 @@ void show_commands(document& out, const result& found) {
     out.show(commands);
 }
 
+std::string link(const std::string& words, const std::string& address) {
+    return fmt::format("[{}]({})", words, address);
+}
+
+constexpr std::size_t max_missed = 24, max_losses = 20, max_findings = 18, max_findings_of_group = 5, max_notes = 9;
+
+// The beginning of a long table, and where the rest is.
+void show_beginning(document& out, const table& whole, std::size_t count, const std::string& address) {
+    out.show(beginning_of(whole, count));
+    if (whole.lines.size() > count) {
+        out.line(fmt::format("{} more are in {}.", whole.lines.size() - count, link("the full tables", address)));
+    }
+}
+
+void show_shortfalls(document& out, const result& found, const std::string& tables) {
+    out.heading(2, "What falls short");
+    std::string verdicts = verdicts_text(found);
+    if (!verdicts.empty()) out.paragraph(verdicts);
+    table missed = missed_table(found);
+    if (!missed.lines.empty()) {
+        out.heading(3, missed.title);
+        show_beginning(out, missed, max_missed, tables + "#targets");
+    }
+    if (!has_allocator(found, judged_allocator) || found.allocators.size() < 2) return;
+    table losses = losses_table(found);
+    out.heading(3, losses.title);
+    if (losses.lines.empty()) {
+        out.paragraph(no_losses);
+        return;
+    }
+    out.paragraph(losses_explained);
+    show_beginning(out, losses, max_losses, tables + "#losses");
+    std::size_t failed = failures_of(found).size();
+    if (failed > 0)
+        out.line(fmt::format("{}: {}.", link("Failures", tables + "#failures"), tool::plural(failed, "series")));
+}
+
+void show_means(document& out, const result& found, const std::string& picture) {
+    table means = means_table(found);
+    if (means.columns.size() < 2) return;
+    out.heading(2, "Time and memory");
+    std::string words = scatter_words(found);
+    if (!words.empty()) {
+        out.line(fmt::format("![Time against memory of each allocator. {}]({})", tool::markdown_text(words), picture));
+    }
+    out.paragraph(fmt::format("{}; less is better.", means.title));
+    out.show(means);
+}
+
+// At most `count` of them, and where the rest is.
+void list_beginning(document& out, std::vector<std::string> items, std::size_t count, const std::string& address) {
+    bool longer = items.size() > count;
+    if (longer) items.resize(count);
+    out.list(items);
+    if (longer) out.line(fmt::format("More is in {}.", link("the full tables", address)));
+}
+
 }  // namespace
+
+bool has_summary(const result& found) { return only_row(found) == nullptr; }
+
+std::string markdown_summary(const result& found, const std::string& tables, const std::string& picture) {
+    document out;
+    out.heading(1, "Results");
+    out.paragraph(fmt::format("Measured {} on {}, lanes {}, {}.", tool::date_text(found.date), found.machine,
+                              found.lanes_version, tool::plural(found.rounds, "round")));
+    out.line(fmt::format("This page has what falls short first; every row is in {}.", link("the full tables", tables)));
+    show_shortfalls(out, found, tables);
+    show_means(out, found, picture);
+    std::vector<std::string> findings;
+    for (const group& rows : found.groups) {
+        std::vector<std::string> sentences = findings_of(found, rows);
+        sentences.resize(std::min(sentences.size(), max_findings_of_group));
+        for (const std::string& sentence : sentences) {
+            findings.push_back(found.groups.size() > 1 ? fmt::format("{}: {}", rows.name, sentence) : sentence);
+        }
+    }
+    if (!findings.empty()) {
+        out.heading(2, "Summary");
+        list_beginning(out, std::move(findings), max_findings, tables + "#summary");
+    }
+    out.heading(2, "How it was measured");
+    show_method(out, found);
+    list_beginning(out, remarks_of(found), max_notes, tables);
+    return out.text();
+}
 
 std::string markdown_report(const result& found) {
     document out;
     const row* single = only_row(found);
-    out.heading(1, single != nullptr ? "Comparison of allocators" : "Results");
+    out.heading(1, single != nullptr ? "Comparison of allocators" : "Results: full tables");
     if (single != nullptr) out.verbatim(tool::command_text(single->command));
     show_origin(out, found);
     show_summary(out, found);

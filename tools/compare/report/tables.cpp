@@ -177,7 +177,14 @@ void add_mean(ratio_table& t, bool only_small) {
     if (!without.empty()) t.made.notes.push_back(fmt::format("Without this value: {}.", fmt::join(without, ", ")));
 }
 
+void add_absent_note(table& shown, const result& found, const group& rows) {
+    std::vector<std::string> absent = not_measured_in(found, rows);
+    if (!absent.empty())
+        shown.notes.push_back(fmt::format("Not measured in {}: {}.", rows.name, fmt::join(absent, ", ")));
+}
+
 void add_notes(ratio_table& t) {
+    add_absent_note(t.made, t.found, t.rows);
     add_ratio_notes(t.made, rounds_of(t.rows, t.shown.key), is_marked(t.made.lines), t.found.reference);
     for (const row& member : t.rows.rows) {
         if (!hardly_allocates(member)) continue;
@@ -213,6 +220,35 @@ std::string title_of(const target& asked, const group& rows, const row* member) 
 
 tone tone_of(verdict decision) {
     return decision == verdict::met ? tone::better : decision == verdict::missed ? tone::worse : tone::faint;
+}
+
+std::string place_of(const group& rows, const row* member) {
+    return member != nullptr ? fmt::format("{} / {}", rows.name, member->name) : rows.name;
+}
+
+std::string place_of(const judged_target& judged) { return place_of(*judged.of_group, judged.of_row); }
+
+// Titles of a suite are indented where a number belongs to the one above; alone they are not.
+std::string without_indent(const std::string& title) {
+    return title.substr(std::min(title.find_first_not_of(' '), title.size()));
+}
+
+// Row, target, limit, value and range.
+std::vector<cell> target_line(const result& found, const judged_target& judged) {
+    std::string value = nothing, range;
+    if (judged.value) {
+        value = target_value(judged.asked, judged.value->median);
+        const interval& spread = judged.value->spread();
+        if (spread.low != spread.high) {
+            range =
+                fmt::format("{}..{}", target_value(judged.asked, spread.low), target_value(judged.asked, spread.high));
+        }
+    }
+    return {{place_of(judged)},
+            {without_indent(title_of(judged.asked, *judged.of_group, judged.of_row))},
+            {target_text(found, judged.asked)},
+            {value},
+            {range, tone::faint}};
 }
 
 double severity(const loss& lost) {
@@ -300,9 +336,9 @@ std::vector<table> metric_tables(const result& found, const group& rows) {
         if (!has_key(rows, shown.key)) continue;
         ratio_table t{found, rows, shown, {}, false, false, {}};
         bool rivals = false;
-        for (const allocator_facts& allocator : found.allocators) {
-            if (allocator.name != found.reference) t.compared.push_back(allocator.name);
-            rivals |= allocator.name != found.reference && allocator.name != judged_allocator;
+        for (const std::string& name : measured_in(found, rows)) {
+            if (name != found.reference) t.compared.push_back(name);
+            rivals |= name != found.reference && name != judged_allocator;
         }
         t.with_lanes = found.reference != judged_allocator && has_allocator(found, judged_allocator);
         t.with_best = rivals && has_allocator(found, judged_allocator);
@@ -328,7 +364,8 @@ table numbers_table(const result& found, const group& rows) {
     made.title = rows.name;
     bool judged = has_allocator(found, judged_allocator);
     made.columns = {{"number", true}, {"target"}};
-    for (const allocator_facts& allocator : found.allocators) made.columns.push_back({allocator.name});
+    const std::vector<std::string> measured = measured_in(found, rows);
+    for (const std::string& name : measured) made.columns.push_back({name});
     if (judged) made.columns.push_back({"verdict", true});
     std::vector<judged_target> verdicts = judge_targets(found);
     auto next =
@@ -336,8 +373,8 @@ table numbers_table(const result& found, const group& rows) {
     for (const row& member : rows.rows) {
         for (const target& asked : member.targets) {
             std::vector<cell> line{{title_of(asked, rows, &member)}, {target_text(found, asked)}};
-            for (const allocator_facts& allocator : found.allocators) {
-                reading read = reading_for(found, member, allocator.name, asked);
+            for (const std::string& name : measured) {
+                reading read = reading_for(found, member, name, asked);
                 line.push_back(read.value       ? cell{target_value(asked, read.value->median)}
                                : read.own_fault ? failed_cell()
                                                 : cell{nothing, tone::faint});
@@ -352,6 +389,7 @@ table numbers_table(const result& found, const group& rows) {
             made.lines.push_back(std::move(line));
         }
     }
+    add_absent_note(made, found, rows);
     return made;
 }
 
@@ -373,24 +411,59 @@ std::string verdict_text(verdict decision) {
 table targets_table(const result& found) {
     table made;
     made.title = "Targets";
-    made.columns = {{"target", true}, {"limit"}, {"lanes"}, {"range"}, {"verdict", true}};
+    made.columns = {{"row", true}, {"target", true}, {"limit"}, {"lanes"}, {"range"}, {"verdict", true}};
     for (const judged_target& judged : judge_targets(found)) {
-        std::string title = title_of(judged.asked, *judged.of_group, judged.of_row), value = nothing, range;
-        if (judged.value) {
-            value = target_value(judged.asked, judged.value->median);
-            const interval& spread = judged.value->spread();
-            if (spread.low != spread.high) {
-                range = fmt::format("{}..{}", target_value(judged.asked, spread.low),
-                                    target_value(judged.asked, spread.high));
-            }
-        }
-        made.lines.push_back({{title},
-                              {target_text(found, judged.asked)},
-                              {value},
-                              {range, tone::faint},
-                              {verdict_text(judged.decision), tone_of(judged.decision)}});
-        if (!judged.reason.empty()) made.notes.push_back(fmt::format("{}: {}.", title, judged.reason));
+        made.lines.push_back(target_line(found, judged));
+        made.lines.back().push_back({verdict_text(judged.decision), tone_of(judged.decision)});
+        if (judged.reason.empty()) continue;
+        made.notes.push_back(fmt::format("{}, {}: {}.", place_of(judged), made.lines.back()[1].text, judged.reason));
     }
+    return made;
+}
+
+table missed_table(const result& found) {
+    table made;
+    made.title = "Targets missed";
+    made.columns = {{"row", true}, {"target", true}, {"limit"}, {"lanes"}, {"range"}};
+    for (const judged_target& judged : judge_targets(found)) {
+        if (judged.decision == verdict::missed) made.lines.push_back(target_line(found, judged));
+    }
+    return made;
+}
+
+std::string verdicts_text(const result& found) {
+    std::size_t met = 0, missed = 0, open = 0;
+    for (const judged_target& judged : judge_targets(found)) {
+        ++(judged.decision == verdict::met ? met : judged.decision == verdict::missed ? missed : open);
+    }
+    if (met + missed + open == 0) return "";
+    return fmt::format("Targets: {} met, {} missed, {} not judged.", met, missed, open);
+}
+
+table beginning_of(table whole, std::size_t count) {
+    if (whole.lines.size() > count) whole.lines.resize(count);
+    return whole;
+}
+
+table means_table(const result& found) {
+    table made;
+    made.title = fmt::format("Geometric means, in ratio to {}", found.reference);
+    made.columns = {{"allocator", true}};
+    for (const allocator_facts& allocator : found.allocators) made.lines.push_back({{allocator.name}});
+    for (const group& rows : found.groups) {
+        for (const char* name : {key::cpu, key::peak_rss, key::settled_rss}) {
+            if (rows.kind == group_kind::numbers || !has_key(rows, name)) continue;
+            made.columns.push_back({fmt::format("{}: {}", rows.name, name_of(name))});
+            for (auto& line : made.lines) {
+                mean_reading mean = mean_ratio(found, rows, line[0].text, found.reference, name);
+                line.push_back(line[0].text == found.reference && mean.value ? cell{"1", tone::faint}
+                                                                             : mean_cell(mean));
+            }
+            add_ratio_notes(made, rounds_of(rows, name), is_marked(made.lines), found.reference);
+        }
+    }
+    std::sort(made.notes.begin(), made.notes.end());
+    made.notes.erase(std::unique(made.notes.begin(), made.notes.end()), made.notes.end());
     return made;
 }
 
@@ -404,8 +477,8 @@ table losses_table(const result& found) {
     for (const loss& lost : losses) {
         std::string ratio = nothing;
         if (lost.ratio) ratio = ratio_and_interval(*lost.ratio);
-        made.lines.push_back({{fmt::format("{} / {}", lost.of_group->name, lost.of_row->name)},
-                              {lost.title},
+        made.lines.push_back({{place_of(*lost.of_group, lost.of_row)},
+                              {without_indent(lost.title)},
                               {lost.rival.empty() ? nothing : lost.rival},
                               {ratio, tone::worse},
                               {lost.remark}});

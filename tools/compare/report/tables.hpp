@@ -63,6 +63,17 @@ inline constexpr const char* losses_explained =
     "noise. "
     "The worst first.";
 table losses_table(const result& found);
+
+// The lines of `whole` from which a short page leaves out all but the first `count`.
+table beginning_of(table whole, std::size_t count);
+
+// The targets that are missed, without their reasons; and "3 of 7 targets are met, ..." (empty if nothing was asked
+// for).
+table missed_table(const result& found);
+std::string verdicts_text(const result& found);
+
+// An allocator a line; for each group of commands its geometric means of CPU time, peak RSS and settled RSS.
+table means_table(const result& found);
 table allocators_table(const result& found);
 
 // Every finished run of a row.
