@@ -8,7 +8,8 @@ import unittest
 from support import SOURCE_ROOT, read, shown
 
 GUIDE = "docs/lanes.md"
-DOCUMENTS = (GUIDE, "bench/README.md", "bench/programs/README.md", "docs/decisions.md", "docs/traces.md", "tests/README.md",
+DESIGN = "docs/design.md"
+DOCUMENTS = (GUIDE, DESIGN, "bench/README.md", "bench/programs/README.md", "docs/decisions.md", "docs/traces.md", "tests/README.md",
              "tests/conformance/README.md", "tools/instruments/README.md")
 ROWS = [f"A{number}" for number in range(1, 16)]
 
@@ -66,6 +67,22 @@ def links(text, folder="docs"):
             yield os.path.normpath(os.path.join(folder, target))
 
 
+def design_problems(text):
+    """What a text says of files and functions that is not so: `file` must exist, in `file`: `function()` the file has the function."""
+    for path in re.findall(r"`((?:src|include|interpose|tests|bench|tools)/[\w/.]+)`", text):
+        if "NAME" not in path and not os.path.exists(os.path.join(SOURCE_ROOT, path)):
+            yield f"no file {path}"
+    for path, names in re.findall(r"`((?:src|interpose)/[\w/.]+)`:\s((?:`\w+\(\)`(?:, )?)+)", text):
+        for name in re.findall(r"`(\w+)\(\)`", names):
+            if not re.search(rf"^[^/\n]*\b{name}\(", read(os.path.join(SOURCE_ROOT, path)), re.MULTILINE):
+                yield f"no {name}() in {path}"
+    sources = "".join(read(path) for folder in ("src", "interpose") for path in
+                      glob.glob(os.path.join(SOURCE_ROOT, folder, "**/*.[ch]pp"), recursive=True))
+    for name in re.findall(r"`(\w+)\(\)`", text):
+        if not re.search(rf"\b{name}\(", sources):
+            yield f"no function {name}()"
+
+
 def anchors(text):
     """The names by which a document's headings are linked to."""
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
@@ -118,6 +135,18 @@ class Guide(unittest.TestCase):
             for anchor in re.findall(r"\]\(#([^)]*)\)", text):
                 with self.subTest(anchor, document=document):
                     self.assertIn(anchor, anchors(text))
+
+    def test_files_and_functions_that_the_design_names_are_there(self):
+        text = read(os.path.join(SOURCE_ROOT, DESIGN))
+        self.assertGreater(text.count("()`"), 30)
+        self.assertEqual(list(design_problems(text)), [])
+
+    def test_a_design_that_names_what_is_gone_is_found_out(self):
+        self.assertEqual(list(design_problems("`src/heap/gone.cpp`, `src/os/os.cpp`: `commit()`, `take()`; `gone_function()`")),
+                         ["no file src/heap/gone.cpp", "no take() in src/os/os.cpp", "no function gone_function()"])
+
+    def test_readme_leads_to_the_design(self):
+        self.assertIn(DESIGN, list(links(read(os.path.join(SOURCE_ROOT, "README.md")), "")))
 
     def test_a_wrong_anchor_is_found(self):
         self.assertEqual(anchors("# One\n\n### 1 TiB of `PROT_NONE`, in steps\n"), {"one", "1-tib-of-prot_none-in-steps"})
