@@ -71,7 +71,12 @@ void report(error e, const void* object, const slice_record* r, std::size_t clai
     line.text("lanes: ").text(name_of(e)).text(" of ").pointer(object).text(": ");
     describe(line, e, object, r, claimed_bytes);
     line.text(", thread ").number(os::thread_id());
-    line.text(on_error == error_action::abort ? "; LANES_ON_ERROR=warn goes on\n" : "\n");
+    if (on_error == error_action::abort) {
+        line.text(
+            "; LANES_ON_ERROR=warn goes on, `gdb -ex run -ex backtrace --args lanes run --exec -- COMMAND` shows "
+            "where");
+    }
+    line.text("\n");
     line.write();
     if (on_error == error_action::abort) os::die();
 }

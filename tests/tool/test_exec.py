@@ -1,6 +1,7 @@
 """lanes run where nothing may stand between the command and who watches it: --exec, and as process 1 of a container."""
 import glob
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -110,6 +111,35 @@ class StatsFile(ToolTest):
             self.assert_fails(run, 125, path)
             self.assertEqual(run.stdout, "")
         self.assertEqual(glob.glob(self.folder + ".*"), [])
+
+
+class Debugger(ToolTest):
+    """The line that a report of a bad free shows leads to the place of it."""
+
+    BAD = r"""
+#include <stdlib.h>
+__attribute__((noinline)) void frees_twice(char *block) { free(block); free(block); }
+int main(void) { frees_twice(malloc(40)); return 0; }
+"""
+
+    def backtrace(self, line):
+        self.assertTrue(line.startswith(("gdb -ex run", "LANES_ON_ERROR=abort gdb -ex run")), line)
+        run = subprocess.run(["sh", "-c", line.replace("gdb ", "gdb -nx -batch ")], text=True, capture_output=True,
+                             timeout=100, check=False,
+                             env=self.environment(PATH=os.path.dirname(COMMAND) + ":" + os.environ["PATH"]))
+        self.assertIn("SIGABRT", run.stdout, run.stderr)
+        self.assertRegex(run.stdout, r"in frees_twice .*\n.* in main ", run.stderr)
+
+    def bad(self):
+        return self.compile("bad", self.BAD, "-g", "-O0")
+
+    def test_line_of_the_report(self):
+        report = self.lanes("run", "--", self.bad()).stderr
+        self.backtrace(re.search(r"`(gdb .*)` shows where", report)[1].replace("COMMAND", self.bad()))
+
+    def test_line_of_the_summary(self):
+        run = self.lanes("run", "--summary", "--", self.bad(), LANES_ON_ERROR="warn")
+        self.backtrace(re.search(r"next +(.*)   \(where", run.stderr)[1])
 
 
 @unittest.skipUnless(containers_can_be_made(), "this user may not make a PID namespace")

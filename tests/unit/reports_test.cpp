@@ -26,7 +26,8 @@ std::string lane_text(const void* p) { return "lane " + hex(ground::address_of(g
 
 #define EXPECT_REPORT(statement, beginning)                  \
     EXPECT_EXIT(statement, testing::KilledBySignal(SIGABRT), \
-                "^(.*\n)?" + std::string(beginning) + ".*, thread [0-9]+; LANES_ON_ERROR=warn goes on\n")
+                "^(.*\n)?" + std::string(beginning) +        \
+                    ".*, thread [0-9]+; LANES_ON_ERROR=warn goes on, `gdb .* -- COMMAND` shows where\n")
 
 // Blocks of one class: the first few in a bump lane, the rest in slot lanes, the last one in the active one.
 class reports_deathtest : public testing::Test {

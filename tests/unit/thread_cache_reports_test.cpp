@@ -27,7 +27,8 @@ std::string hex(const void* p) {
 
 #define EXPECT_REPORT(statement, beginning)                  \
     EXPECT_EXIT(statement, testing::KilledBySignal(SIGABRT), \
-                "^(.*\n)?" + std::string(beginning) + ".*, thread [0-9]+; LANES_ON_ERROR=warn goes on\n")
+                "^(.*\n)?" + std::string(beginning) +        \
+                    ".*, thread [0-9]+; LANES_ON_ERROR=warn goes on, `gdb .* -- COMMAND` shows where\n")
 
 class thread_cache_deathtest : public testing::Test {
   protected:

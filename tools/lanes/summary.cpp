@@ -75,7 +75,9 @@ std::string summary_text(const finished_run& run) {
         line("next", fmt::format("lanes doctor {}", run.command[0]));
     } else if (errors != 0) {
         line("next",
-             fmt::format("LANES_ON_ERROR=abort gdb --args lanes run -- {}   (stops at the first error)", command));
+             fmt::format("LANES_ON_ERROR=abort gdb -ex run -ex backtrace --args lanes run --exec -- {}   (where "
+                         "the first error is)",
+                         command));
     } else {
         line("next", "lanes stats PID   (all counters, while it runs); lanes options   (what can be set)");
     }
