@@ -14,7 +14,7 @@ extern "C" {
 
 #define LANES_API __attribute__((visibility("default")))
 
-/* The version as text, "0.1.0". Never fails; any thread; constant time. */
+/* The version as text: three numbers with points between. Never fails; any thread; constant time. */
 LANES_API const char* lanes_version(void);
 
 /* A block of at least `bytes` bytes, which may be zero, aligned to 16; null and errno ENOMEM without memory.

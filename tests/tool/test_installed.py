@@ -1,13 +1,15 @@
 """Programs are built against the installed library by the commands that docs/lanes.md shows: shared and static, in C++ and C."""
 import os
+import re
 import shutil
 import subprocess
 import unittest
 
-from support import COMPILER, SOURCE_ROOT, ToolTest, shown
+from support import COMPILER, SOURCE_ROOT, ToolTest, read, shown
 
 BUILD_ROOT = os.environ.pop("LANES_BUILD_ROOT")
 MESON = os.environ.pop("LANES_MESON")
+VERSION = re.search(r"^ *version: '(.*)',$", read(os.path.join(SOURCE_ROOT, "meson.build")), re.MULTILINE)[1]
 LIBRARIES = os.environ.pop("LANES_LIBRARY_FOLDER")   # where the pkg-config folder is, below the destination
 
 C_PROGRAM = """
@@ -17,6 +19,25 @@ int main(void) {
     int fits = block != 0 && lanes_usable_size(block) >= 100;
     lanes_free(block);
     return !fits;
+}
+"""
+
+VERSION_PROGRAM = """
+#include <lanes/lanes.h>
+#include <stdio.h>
+int main(void) { return puts(lanes_version()) < 0; }
+"""
+
+PRELOADED_PROGRAM = """
+#include <stddef.h>
+#include <stdio.h>
+__attribute__((weak)) const char *lanes_version(void);
+__attribute__((weak)) int mallctl(const char *, void *, size_t *, void *, size_t);
+int main(void) {
+    const char *asked = 0;
+    size_t bytes = sizeof asked;
+    if (!lanes_version || !mallctl || mallctl("version", &asked, &bytes, 0, 0) != 0) return 1;
+    return printf("%s\\n%s\\n", lanes_version(), asked) < 0;
 }
 """
 
@@ -76,6 +97,27 @@ class Installed(ToolTest):
             with self.subTest(kind):
                 libraries = "pkg-config " + kind.replace("-", "--", 1) + " --cflags --libs lanes"
                 self.execute(f"{' '.join(COMPILER)} -Wall -Wextra -Werror {kind} program.c $({libraries}) -o program && ./program")
+
+    def test_every_output_has_the_version_of_the_build_file(self):
+        self.assertEqual(self.lanes("--version").stdout, f"lanes {VERSION}\n")
+        self.assertEqual(self.execute("pkg-config --modversion lanes"), VERSION + "\n")
+        library = self.destination + LIBRARIES + "/liblanes.so." + VERSION
+        self.assertIn(f"[liblanes.so.{VERSION.split('.', maxsplit=1)[0]}]", self.execute(f"readelf -d {library}"))
+        self.write("version.c", VERSION_PROGRAM)
+        for kind in ("", "-static"):
+            libraries = "pkg-config " + kind.replace("-", "--", 1) + " --cflags --libs lanes"
+            self.execute(f"{' '.join(COMPILER)} {kind} version.c $({libraries}) -o version")
+            self.assertEqual(self.execute("./version"), VERSION + "\n")
+        self.write("preloaded.c", PRELOADED_PROGRAM)
+        self.execute(f"{' '.join(COMPILER)} preloaded.c -o preloaded")
+        self.assertEqual(self.lanes("run", "--", self.path("preloaded")).stdout, f"{VERSION}\nlanes {VERSION}\n")
+
+    def test_no_file_repeats_the_version(self):
+        copy = re.compile(rf"(?<![\d.]){re.escape(VERSION)}(?![\d.])")
+        places = [os.path.join(where, name) for folder in ("include", "interpose", "src", "tools")
+                  for where, _, names in os.walk(os.path.join(SOURCE_ROOT, folder)) for name in names]
+        self.assertGreater(len(places), 100)
+        self.assertEqual([path for path in places if not path.endswith(".pyc") and copy.search(read(path))], [])
 
     def test_an_older_language_standard_is_named(self):
         run = subprocess.run(["sh", "-c", "g++ -std=c++17 -fsyntax-only first_lane.cpp $(pkg-config --cflags lanes)"],

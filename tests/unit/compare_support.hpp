@@ -44,7 +44,7 @@ inline result result_with(const std::vector<std::string>& allocators, const std:
     made.date = "2026-11-21T10:20:00Z";
     made.machine = "x86_64, 2 processors";
     made.made_by = "lanes bench --runs 7";
-    made.lanes_version = "0.1.0";
+    made.lanes_version = "1.2.3";
     made.rounds = 7;
     made.reference = reference;
     for (const std::string& name : allocators) made.allocators.push_back({name, "1.0", "lib" + name + ".so", ""});
