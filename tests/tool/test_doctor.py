@@ -3,11 +3,12 @@ import glob
 import os
 import random
 import shutil
+import signal
 import struct
 import subprocess
 import unittest
 
-from support import COMMAND, LIBRARY, ToolTest
+from support import COMMAND, LIBRARY, ToolTest, read
 
 MALLOC = "char room[64]; {} void *malloc(unsigned long n) {{ return n < 64 ? room : 0; }} int main(void) {{ return malloc(1) == 0; }}"
 JEMALLOC = next(iter(glob.glob("/usr/lib/*/libjemalloc.so.2")), "")
@@ -119,6 +120,26 @@ class Processes(ToolTest):
 
     def test_on_lanes(self):
         self.doctor(self.start(self.allocating(), "wait", LD_PRELOAD=LIBRARY), 0, "lanes is active", LIBRARY, "heap", "lanes stats")
+
+    def test_launcher_is_asked_about_what_it_started(self):
+        for options in ([], ["--require"]):
+            process = self.start(COMMAND, "run", *options, "--", COMMAND, "run", "--", self.allocating(), "wait")
+            for command in (["doctor"], ["stats"], ["stats", "--json"]):
+                run = self.lanes(*command, str(process.pid))
+                self.assert_runs(run)
+                self.assertIn("allocating", run.stdout)
+                self.assertIn(f"process {process.pid} is `lanes run` itself", run.stderr)
+
+    def test_launcher_of_several_processes_names_them(self):
+        # As in a container, where it is given the orphans: here it has a child already when it begins.
+        process = self.start("sh", "-c", 'sleep 1000 & exec "$0" run -- "$1" wait', COMMAND, self.allocating())
+        children = read(f"/proc/{process.pid}/task/{process.pid}/children").split()
+        for child in children:
+            self.addCleanup(os.kill, int(child), signal.SIGKILL)
+        self.assertEqual(len(children), 2)
+        for command in ("doctor", "stats"):
+            run = self.lanes(command, str(process.pid))
+            self.assert_fails(run, 2, "is `lanes run` itself", "(sleep)", "(allocating)", *children)
 
     def test_not_on_lanes(self):
         self.doctor(self.start(self.allocating(), "wait"), 1, "NOT active", "lanes run --")

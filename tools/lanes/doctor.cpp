@@ -5,6 +5,7 @@
 #include "tools/support/child.hpp"
 #include "tools/support/diagnosis.hpp"
 #include "tools/support/failure.hpp"
+#include "tools/support/launcher.hpp"
 #include "tools/support/preload.hpp"
 #include "tools/support/proc.hpp"
 #include "tools/support/process_diagnosis.hpp"
@@ -69,7 +70,7 @@ int doctor_process(pid_t pid) {
 
 int doctor(const std::string& command_or_pid) {
     try {
-        if (auto pid = parse_pid(command_or_pid)) return doctor_process(*pid);
+        if (auto pid = parse_pid(command_or_pid)) return doctor_process(process_behind(*pid));
         return doctor_command(command_or_pid);
     } catch (const failure& problem) {
         // 126 and 127 are about running a command; doctor runs none, so they become bad_input.

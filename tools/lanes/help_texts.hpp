@@ -45,7 +45,8 @@ inline constexpr const char* run_notes =
 
 inline constexpr const char* doctor_notes =
     "A number is a process, anything else a command, found as the shell finds it; for a script, its interpreter\n"
-    "is looked at (for a command with a number as its name, write ./1234).\n"
+    "is looked at (for a command with a number as its name, write ./1234). The number of a `lanes run` means the\n"
+    "process that it started.\n"
     "\n"
     "Exit code: 0 if lanes is or would be active, 1 if not, 2 if there is no such command or process.\n";
 
@@ -55,7 +56,8 @@ inline constexpr const char* options_notes =
 
 inline constexpr const char* stats_notes =
     "A number is a process; anything else is a statistics file, such as LANES_STATS names in a program that\n"
-    "`lanes run` started. The process goes on undisturbed. Byte counts in JSON are bytes.\n";
+    "`lanes run` started. The number of a `lanes run` means the process that it started. The process goes on\n"
+    "undisturbed. Byte counts in JSON are bytes.\n";
 
 inline constexpr const char* compare_notes =
     "Allocators run interleaved, in rotating order, after a warm-up that does not count; what is compared is the\n"

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "tools/lanes/commands.hpp"
+#include "tools/support/launcher.hpp"
 #include "tools/support/proc.hpp"
 #include "tools/support/stats_reader.hpp"
 
@@ -65,7 +66,7 @@ void print_file(const std::string& path, const stats_file_content& content) {
 
 int stats(const std::string& pid_or_file, bool json) {
     if (auto pid = parse_pid(pid_or_file)) {
-        snapshot process = read_process_stats(*pid);
+        snapshot process = read_process_stats(process_behind(*pid));
         json ? print_json(to_json(process)) : print_process(process);
         return 0;
     }

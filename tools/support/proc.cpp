@@ -9,6 +9,7 @@
 #include <charconv>
 #include <climits>
 #include <cstring>
+#include <filesystem>
 #include <sstream>
 
 #include "config/options.hpp"
@@ -24,6 +25,14 @@ std::string read_proc_file(pid_t pid, std::string_view name) {
     auto text = read_all(file);
     if (errno != 0) throw_unreadable(pid, name, errno);
     return text;
+}
+
+// Each ended by a zero.
+std::vector<std::string> read_strings(pid_t pid, std::string_view name) {
+    std::vector<std::string> strings;
+    std::istringstream all(read_proc_file(pid, name));
+    for (std::string one; std::getline(all, one, '\0');) strings.push_back(std::move(one));
+    return strings;
 }
 
 std::uint64_t parse_hex(std::string_view text) {
@@ -87,11 +96,27 @@ std::vector<mapping> read_maps(pid_t pid) {
     return maps;
 }
 
-std::vector<std::string> read_environment(pid_t pid) {
-    std::vector<std::string> variables;
-    std::istringstream all(read_proc_file(pid, "environ"));
-    for (std::string one; std::getline(all, one, '\0');) variables.push_back(std::move(one));
-    return variables;
+std::vector<std::string> read_environment(pid_t pid) { return read_strings(pid, "environ"); }
+
+std::vector<std::string> read_arguments(pid_t pid) { return read_strings(pid, "cmdline"); }
+
+std::vector<pid_t> children_of(pid_t parent) {
+    std::vector<pid_t> children;
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
+        auto pid = parse_pid(entry.path().filename().string());
+        auto file = pid ? open_for_reading(entry.path() / "stat") : file_descriptor();
+        if (!file) continue;
+        // 12 (name, which may hold anything) S 1 ...
+        std::string text = read_all(file);
+        auto end_of_name = text.rfind(')');
+        if (end_of_name == std::string::npos) continue;
+        char state = 0;
+        pid_t its_parent = 0;
+        std::istringstream(text.substr(end_of_name + 1)) >> state >> its_parent;
+        if (its_parent == parent && state != 'Z') children.push_back(*pid);
+    }
+    return children;
 }
 
 std::string executable_of(pid_t pid) {

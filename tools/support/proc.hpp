@@ -23,7 +23,11 @@ std::optional<pid_t> parse_pid(std::string_view text);
 // Each of these throws failure(bad_input) that says whether the process does not exist or may not be looked at.
 std::vector<mapping> read_maps(pid_t pid);
 std::vector<std::string> read_environment(pid_t pid);
+std::vector<std::string> read_arguments(pid_t pid);
 std::string executable_of(pid_t pid);
+
+// Those that have not ended; none if there is no such process.
+std::vector<pid_t> children_of(pid_t parent);
 
 // The failure for a file in /proc that could not be read, from errno.
 [[noreturn]] void throw_unreadable(pid_t pid, std::string_view file, int error);
