@@ -1,5 +1,6 @@
 """The launcher and the library that watches a program's end: what they report, which process they hold, and that nothing is left behind."""
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -85,6 +86,63 @@ int main(int argc, char **argv) {
 """
 
 
+# Takes MEGABYTES; then runs the rest of its arguments, if any, in a child, or with "fork" only copies itself.
+TAKING = r"""
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+int main(int argc, char **argv) {
+    size_t bytes = (size_t)atoi(argv[1]) << 20;
+    memset(malloc(bytes), 1, bytes);
+    if (argc > 2) {
+        if (fork() == 0) {
+            if (strcmp(argv[2], "fork") == 0) _exit(0);
+            execvp(argv[2], argv + 2);
+            _exit(127);
+        }
+        wait(NULL);
+    }
+    return 0;
+}
+"""
+
+# Spins for MILLISECONDS of user time.
+SPINNING = r"""
+#include <stdlib.h>
+#include <time.h>
+int main(int argc, char **argv) {
+    while (clock() * 1000 / CLOCKS_PER_SEC < atol(argv[1])) {
+        for (volatile int i = 0; i < 100000; i++) {}
+    }
+    return 0;
+}
+"""
+
+# Replaces itself by what its arguments say, in the way that the first one says; exit code 9 if that fails.
+REPLACING = r"""
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+extern char **environ;
+int main(int argc, char **argv) {
+    char *how = argv[1], *file = argv[2], **rest = argv + 2;
+    if (strcmp(how, "execve") == 0) execve(file, rest, environ);
+    if (strcmp(how, "execv") == 0) execv(file, rest);
+    if (strcmp(how, "execvp") == 0) execvp(file, rest);
+    if (strcmp(how, "execvpe") == 0) execvpe(file, rest, environ);
+    if (strcmp(how, "execl") == 0) execl(file, file, argv[3], argv[4], NULL);
+    if (strcmp(how, "execlp") == 0) execlp(file, file, argv[3], argv[4], NULL);
+    if (strcmp(how, "execle") == 0) execle(file, file, argv[3], argv[4], NULL, environ);
+    if (strcmp(how, "fexecve") == 0) fexecve(open(file, O_RDONLY), rest, environ);
+    if (strcmp(how, "execveat") == 0) execveat(AT_FDCWD, file, rest, environ, 0);
+    return 9;
+}
+"""
+WAYS_TO_REPLACE = ("execve", "execv", "execvp", "execvpe", "execl", "execlp", "execle", "fexecve", "execveat")
+
+
 class LaunchTest(ToolTest):
     def start_launch(self, *arguments, **options):
         """launch, and the reading end of its report."""
@@ -167,6 +225,94 @@ class Preload(LaunchTest):
         self.assertNotIn("settled_rss_kib", values)
 
 
+    def test_mapped_is_of_the_last_image(self):
+        """What a wrapper had does not count for the program behind it."""
+        replacing = self.compile("replacing", REPLACING)
+        for how in WAYS_TO_REPLACE:
+            with self.subTest(how):
+                options = ("--hold", "0", "--preload", LIBRARY, "--mapped", LIBRARY, "--", replacing, how)
+                values = self.launch(*options, "/bin/sh", "-c", "exit 5")
+                self.assertEqual((values["code"], values["mapped"]), ("5", "1"))
+                values = self.launch(*options, "/usr/bin/env", "-i", "/bin/true")
+                self.assertEqual((values["code"], values["mapped"]), ("0", "0"))
+                self.assertNotIn("settled_rss_kib", values, "of the image before")
+                values = self.launch(*options, "/no/such/file", "a", "b")
+                self.assertEqual((values["code"], values["mapped"]), ("9", "1"))
+                self.assertIn("settled_rss_kib", values, "an exec that fails changes nothing")
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "needs root, and setpriv of util-linux")
+    def test_mapped_behind_dropped_rights(self):
+        library = self.path("readable.so")
+        shutil.copy(LIBRARY, library)
+        os.chmod(self.folder, 0o755)
+        os.chmod(library, 0o755)
+        watch = subprocess.run(["setpriv", "--reuid", "65534", "--clear-groups", "test", "-r", INSTRUMENTS + "/liblanes_watch.so"],
+                               check=False)
+        if watch.returncode != 0:
+            self.skipTest("the build folder is closed to others")
+        values = self.launch("--hold", "0", "--preload", library, "--mapped", library, "--", "setpriv", "--reuid", "65534",
+                             "--clear-groups", "true")
+        self.assertEqual((values["code"], values["mapped"]), ("0", "1"), values)
+        self.assertIn("settled_rss_kib", values)
+
+
+class Memory(LaunchTest):
+    """Peak and settled RSS are of one process: the one with the largest peak."""
+
+    def measure(self, *command):
+        return self.launch("--hold", "0", "--", *command)
+
+    def setUp(self):
+        self.taking = self.compile("taking", TAKING)
+
+    def test_of_a_command_that_is_the_largest(self):
+        for rest in ([], ["true"], ["fork"], [self.taking, "20"]):
+            with self.subTest(rest):
+                values = self.measure(self.taking, "40", *rest)
+                self.assertEqual((values["largest_process"], values["largest_ended_before"]), ("taking", "0"))
+                self.assertGreater(int(values["settled_rss_kib"]), 40 << 10)
+                self.assertGreaterEqual(int(values["peak_rss_kib"]), int(values["settled_rss_kib"]))
+
+    def test_of_a_child_that_is_the_largest(self):
+        for wrapper in (["sh", "-c", '"$@"; true', "sh"], [self.compile("small_taking", TAKING), "10"]):
+            with self.subTest(wrapper):
+                values = self.measure(*wrapper, self.taking, "40")
+                self.assertEqual((values["largest_process"], values["largest_ended_before"]), ("taking", "1"))
+                self.assertGreater(int(values["peak_rss_kib"]), 40 << 10)
+                self.assertNotIn("settled_rss_kib", values)
+
+    def test_of_a_child_that_is_not_seen(self):
+        values = self.measure("sh", "-c", f"env -i {self.taking} 40; true")
+        self.assertEqual((values["largest_process"], values["largest_ended_before"]), ("unknown", "1"))
+        self.assertNotIn("settled_rss_kib", values)
+
+    def test_of_an_orphan(self):
+        values = self.measure("sh", "-c", f"setsid {self.taking} 40 & true")
+        self.assertGreater(int(values["peak_rss_kib"]), 40 << 10)
+        self.assertEqual(values["largest_process"], "taking")
+
+
+class Time(LaunchTest):
+    def setUp(self):
+        self.spinning = self.compile("spinning", SPINNING)
+
+    def test_of_children_and_orphans(self):
+        for command in (f"{self.spinning} 300; true", f"setsid {self.spinning} 300 & true"):
+            with self.subTest(command):
+                self.assertGreater(float(self.launch("--", "sh", "-c", command)["user_s"]), 0.2)
+
+    def test_that_the_preload_does_not_reach(self):
+        for command, unseen in ((f"{self.spinning} 300", False), (f"env -i {self.spinning} 300", True)):
+            with self.subTest(command):
+                values = self.launch("--hold", "0", "--", "sh", "-c", command + "; true")
+                self.assertEqual(float(values["unseen_user_s"]) > 0.2, unseen, values)
+                self.assertEqual(float(values["seen_user_s"]) > 0.2, not unseen, values)
+
+    def test_is_not_split_where_a_child_was_killed(self):
+        values = self.launch("--hold", "0", "--", "sh", "-c", f"timeout -s KILL 0.2 {self.spinning} 5000; true")
+        self.assertNotIn("unseen_user_s", values)
+
+
 class Hold(LaunchTest):
     def test_at_every_way_to_end(self):
         for how in ("return", "exit", "_exit", "_Exit", "quick_exit", "err", "atexit", "exec", "close", "thread", "children"):
@@ -229,9 +375,14 @@ class Remains(LaunchTest):
     def test_nothing_after_the_end(self):
         process, report = self.start_launch("--", "sh", "-c", "sleep 600 & setsid sleep 601 & echo $!")
         pids = self.pids(process)
+        values = dict(line.split() for line in report)
         self.end(process, report)
         self.assertEqual(process.returncode, 0)
+        self.assertEqual((values["left_processes"], values["left_process"]), ("2", "sleep"))
         self.assert_gone(pids)
+
+    def test_what_is_about_to_end_is_not_left(self):
+        self.assertNotIn("left_processes", self.launch("--", "sh", "-c", "sleep 0.1 & setsid sleep 0.1 &"))
 
     def test_nothing_when_launch_is_told_to_end(self):
         process, report = self.start_launch("--", "sh", "-c", self.SLEEPERS)

@@ -26,6 +26,15 @@ enum { max_preloads = 16, exit_usage = 2, exit_unstarted = 127, exit_signal = 12
 /* After the work the process sleeps for the hold; beyond that time it counts as hanging. */
 static const double hold_grace_s = 10.0;
 
+/* What the command has left running may be about to end, as the rest of a pipeline; what goes on after that was put
+ * into the background. */
+static const double remains_grace_s = 2.0;
+
+/* Peaks that differ by less are taken for the same: the kernel counts in batches, and a child of fork begins with what
+ * its parent has. */
+static const double same_peak_factor = 1.1;
+static const long same_peak_kib = 256;
+
 static const int ending_signals[] = {SIGTERM, SIGINT, SIGHUP};
 
 struct options {
@@ -154,7 +163,7 @@ static char* preload_list(const struct options* options) {
 }
 
 static struct report_page* create_page(const struct options* options, char** path) {
-    int fd = memfd_create("lanes-launch", MFD_CLOEXEC);
+    int fd = memfd_create(PAGE_NAME, MFD_CLOEXEC);
     void* memory = MAP_FAILED;
     if (fd >= 0 && ftruncate(fd, sizeof(struct report_page)) == 0) {
         memory = mmap(NULL, sizeof(struct report_page), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
@@ -254,23 +263,56 @@ static void kill_group(pid_t pid) {
     kill(pid, SIGKILL);
 }
 
-/* The process group first, then, round by round, the orphans that fell to us because we are a subreaper. */
-static void kill_all(pid_t pid) {
-    kill_group(pid);
+/* Calls `visit` for each child of ours but `pid` until it gives other than 0, which is returned. Orphans of the command
+ * are among them, because we are a subreaper. */
+static int each_orphan(pid_t pid, int (*visit)(pid_t child, void* context), void* context) {
     char name[64];
     snprintf(name, sizeof name, "/proc/self/task/%d/children", (int)getpid());
-    for (;;) {
-        FILE* children = fopen(name, "r");
-        int killed = 0, child = 0;
-        while (children != NULL && fscanf(children, "%d", &child) == 1) {
-            if (child == pid) continue;
-            kill(child, SIGKILL);
-            waitpid(child, NULL, 0);
-            killed++;
-        }
-        if (children != NULL) fclose(children);
-        if (killed == 0) return;
+    FILE* children = fopen(name, "r");
+    int child = 0, result = 0;
+    while (children != NULL && result == 0 && fscanf(children, "%d", &child) == 1) {
+        if (child != pid) result = visit(child, context);
     }
+    if (children != NULL) fclose(children);
+    return result;
+}
+
+static int kill_orphan(pid_t child, void* killed) {
+    kill(child, SIGKILL);
+    waitpid(child, NULL, 0);
+    ++*(int*)killed;
+    return 0;
+}
+
+/* The process group first, then, round by round, the orphans that fell to us. */
+static void kill_all(pid_t pid) {
+    kill_group(pid);
+    for (int killed = 1; killed != 0;) {
+        killed = 0;
+        each_orphan(pid, kill_orphan, &killed);
+    }
+}
+
+/* Processes that went on when the command had ended. */
+struct remains {
+    int count;
+    char name[process_name_bytes + 1]; /* of the first of them */
+};
+
+static void read_name(pid_t pid, char* name) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+    FILE* file = fopen(path, "r");
+    if (file == NULL || fgets(name, process_name_bytes + 1, file) == NULL) name[0] = '\0';
+    name[strcspn(name, "\n")] = '\0';
+    if (file != NULL) fclose(file);
+}
+
+static int count_orphan(pid_t child, void* context) {
+    struct remains* found = context;
+    if (waitpid(child, NULL, WNOHANG) == child) return 0;
+    if (found->count++ == 0) read_name(child, found->name);
+    return 0;
 }
 
 enum outcome { ended, timed_out, told_to_end };
@@ -311,6 +353,23 @@ static enum outcome wait_for(pid_t pid, const struct options* options, const str
     }
 }
 
+/* Waits for what the command has left running, as long as the grace lasts. */
+static struct remains wait_for_remains(pid_t pid, const sigset_t* awaited, int* told_by) {
+    int64_t deadline = now_ns() + (int64_t)(remains_grace_s * 1e9);
+    for (;;) {
+        struct remains found = {0};
+        each_orphan(pid, count_orphan, &found);
+        int64_t left = deadline - now_ns();
+        if (found.count == 0 || left <= 0) return found;
+        struct timespec limit = {(time_t)(left / 1000000000), (long)(left % 1000000000)};
+        int signal_number = sigtimedwait(awaited, NULL, &limit);
+        if (signal_number > 0 && signal_number != SIGCHLD && signal_number != SIGPIPE) {
+            *told_by = signal_number;
+            return (struct remains){0};
+        }
+    }
+}
+
 static double seconds(struct timeval t) { return (double)t.tv_sec + (double)t.tv_usec * 1e-6; }
 
 static double at_least_zero(double value) { return value > 0.0 ? value : 0.0; }
@@ -325,9 +384,49 @@ static void report_counts(FILE* report, const struct report_page* page) {
     fprintf(report, "malloc_calls %llu\nfree_calls %llu\nrealloc_calls %llu\n", allocations, frees, reallocations);
 }
 
-static void report_end(const struct options* options, const struct report_page* page, enum outcome outcome,
-                       int wait_status, int64_t ended_ns, const struct rusage* usage) {
-    static const struct report_page nothing_held = {.settled_rss_kib = -1, .settled_anonymous_kib = -1};
+/* A value of the report is one word. */
+static const char* as_word(char* name) {
+    for (char* c = name; *c != '\0'; c++) {
+        if (*c <= ' ' || *c > '~') *c = '_';
+    }
+    return *name == '\0' ? "unknown" : name;
+}
+
+static int same_peak(int64_t one, int64_t larger) {
+    return (double)one * same_peak_factor + (double)same_peak_kib >= (double)larger;
+}
+
+/* Both numbers of memory are of one process, the one with the largest peak; held is only the one that was started. */
+static void report_memory(const struct options* options, struct report_page* page, int held, long peak) {
+    FILE* report = options->report;
+    /* The kernel counts the peak in batches per processor; what is known exactly cannot have been more. */
+    if (held && page->settled_rss_kib > peak) peak = (long)page->settled_rss_kib;
+    fprintf(report, "peak_rss_kib %ld\n", peak);
+    if (!held) return;
+    if (same_peak(page->own_peak_kib, peak)) {
+        fprintf(report, "largest_process %s\nlargest_ended_before 0\n", as_word(page->own_name));
+        if (options->hold_s >= 0.0 && page->settled_rss_kib >= 0) {
+            fprintf(report, "settled_rss_kib %lld\nsettled_anonymous_kib %lld\n", (long long)page->settled_rss_kib,
+                    (long long)page->settled_anonymous_kib);
+        }
+        return;
+    }
+    if (!same_peak(page->largest_peak_kib, peak)) page->largest_name[0] = '\0';
+    fprintf(report, "largest_process %s\nlargest_ended_before 1\n", as_word(page->largest_name));
+}
+
+/* Time of children that the watch library was not in. Where one of those that had it ended out of its sight, by a
+ * signal say, nobody knows whose the missing time is. */
+static void report_unseen(FILE* report, const struct report_page* page) {
+    if (page->other_images != page->other_ends) return;
+    double unseen = (double)(page->children_user_ns - page->other_user_ns) * 1e-9;
+    fprintf(report, "seen_user_s %.6f\nunseen_user_s %.6f\n", (double)(page->own_user_ns + page->other_user_ns) * 1e-9,
+            at_least_zero(unseen));
+}
+
+static void report_end(const struct options* options, struct report_page* page, enum outcome outcome, int wait_status,
+                       int64_t ended_ns, const struct rusage* usage, struct remains* left) {
+    static const struct report_page nothing_held;
     int held = __atomic_load_n(&page->state, __ATOMIC_ACQUIRE) == watch_held;
     const struct report_page* hold = held ? page : &nothing_held;
     FILE* report = options->report;
@@ -343,14 +442,10 @@ static void report_end(const struct options* options, const struct report_page* 
     fprintf(report, "wall_s %.6f\nuser_s %.6f\nsystem_s %.6f\n", wall, at_least_zero(user), at_least_zero(system));
     long minor = usage->ru_minflt - (long)hold->held_minor_faults;
     long major = usage->ru_majflt - (long)hold->held_major_faults;
-    /* The kernel counts the peak in batches per processor; what is known exactly cannot have been more. */
-    long peak = usage->ru_maxrss > hold->settled_rss_kib ? usage->ru_maxrss : (long)hold->settled_rss_kib;
-    fprintf(report, "peak_rss_kib %ld\npage_faults %ld\nminor_faults %ld\nmajor_faults %ld\n", peak, minor + major,
-            minor, major);
-    if (options->hold_s >= 0.0 && hold->settled_rss_kib >= 0) {
-        fprintf(report, "settled_rss_kib %lld\nsettled_anonymous_kib %lld\n", (long long)hold->settled_rss_kib,
-                (long long)hold->settled_anonymous_kib);
-    }
+    fprintf(report, "page_faults %ld\nminor_faults %ld\nmajor_faults %ld\n", minor + major, minor, major);
+    report_memory(options, page, held, usage->ru_maxrss);
+    if (held) report_unseen(report, page);
+    if (left->count > 0) fprintf(report, "left_processes %d\nleft_process %s\n", left->count, as_word(left->name));
     if (options->mapped != NULL) fprintf(report, "mapped %u\n", page->mapped);
     if (options->count_calls) report_counts(report, page);
 }
@@ -386,10 +481,14 @@ int main(int argc, char** argv) {
     int told_by = 0;
     enum outcome outcome = wait_for(pid, &options, page, &awaited, &told_by);
     int64_t ended_ns = now_ns();
+    struct remains left = {0};
+    if (outcome == ended) left = wait_for_remains(pid, &awaited, &told_by);
+    if (told_by != 0) outcome = told_to_end;
     kill_all(pid);
     int wait_status = 0;
     struct rusage usage;
-    wait4(pid, &wait_status, 0, &usage);
-    report_end(&options, page, outcome, wait_status, ended_ns, &usage);
+    waitpid(pid, &wait_status, 0);
+    getrusage(RUSAGE_CHILDREN, &usage); /* the orphans, too, that nobody else waited for */
+    report_end(&options, page, outcome, wait_status, ended_ns, &usage, &left);
     return outcome == told_to_end ? exit_signal + told_by : 0;
 }

@@ -6,14 +6,17 @@
 
 /* Not LANES_: a lanes that is measured would warn of a variable it does not know.
  *
- * INSTRUMENT_WATCH=PID:PATH names the one process that is watched, and the file to map; all others leave the file
- * alone. The path leads through /proc to a memfd of launch, so that nothing is left on a disk and a second exec finds
- * it again. */
+ * INSTRUMENT_WATCH=PID:PATH names the one process that is held, and the file to map; all others only add to the sums
+ * and the peak. The path leads through /proc to a memfd of launch, so that nothing is left on a disk and a second exec
+ * finds it again. */
 #define WATCH_VARIABLE "INSTRUMENT_WATCH"
 /* INSTRUMENT_COUNT=PATH: every process that sees it counts its calls. */
 #define COUNT_VARIABLE "INSTRUMENT_COUNT"
 
-enum { report_page_path_bytes = 4096, call_count_shards = 64 };
+/* Of the memfd: what a descriptor that survived an exec is recognised by. */
+#define PAGE_NAME "lanes-launch"
+
+enum { report_page_path_bytes = 4096, call_count_shards = 64, process_name_bytes = 16 };
 
 enum watch_state {
     watch_absent,   /* the library was not loaded, or the program ended without passing any of its hooks */
@@ -41,6 +44,18 @@ struct report_page {
     int64_t held_major_faults;
     int64_t settled_rss_kib; /* -1: unknown */
     int64_t settled_anonymous_kib;
+    /* Of the watched process at the end of its work; 0: it was not seen there. */
+    int64_t own_peak_kib;
+    int64_t own_user_ns;
+    int64_t children_user_ns; /* of those that it waited for, and theirs */
+    char own_name[process_name_bytes];
+    /* Of all other processes that have the library; each adds itself, so these are changed atomically. */
+    uint32_t other_images; /* by a start, a fork or an exec */
+    uint32_t other_ends;   /* those of them that ended, or were replaced, in view of the library */
+    int64_t other_user_ns;
+    uint32_t largest_lock; /* taken to change the two below */
+    int64_t largest_peak_kib;
+    char largest_name[process_name_bytes];
     char mapped_path[report_page_path_bytes]; /* set by launch: without symbolic links; empty: not wanted */
     struct call_counts calls[call_count_shards];
 };
