@@ -81,3 +81,8 @@ def processes_with(text):
         except OSError:
             pass
     return found
+
+
+def sentences(run):
+    """What was printed, without its line breaks."""
+    return " ".join(run.stdout.split())

@@ -3,15 +3,14 @@ import os
 import re
 import signal
 import subprocess
+import sys
 import unittest
 
-from comparing import ROUNDS, ComparingTest, bad, processes_with, program
+from comparing import ROUNDS, ComparingTest, bad, processes_with, program, sentences
 from support import COMMAND, LIBRARY, wait_until
 
 
-def sentences(run):
-    """What was printed, without its line breaks."""
-    return " ".join(run.stdout.split())
+LISTENING = "import socket, time\nlistener = socket.create_server(('127.0.0.1', 0))\ntime.sleep(1003)"
 
 
 class Verdict(ComparingTest):
@@ -171,6 +170,50 @@ class Failures(ComparingTest):
         self.assert_runs(self.compare(*command, options=("--same-output",)))
         self.assertIn("output differs", self.row().failure("lanes"))
         self.assertEqual(self.row().failure("system"), "")
+
+
+    def test_preload_that_does_not_reach_the_work(self):
+        spinning = self.compile("at_work", "#include <time.h>\nint main(void) { while (clock() < CLOCKS_PER_SEC / 4)\n"
+                                "    for (volatile int i = 0; i < 100000; i++) {} }")
+        self.assert_runs(self.compare("sh", "-c", f"env -i {spinning}; true"))
+        self.assertRegex(self.row().failure("lanes"), r"preload without effect: \d+ % of the CPU time is .* env -i")
+        self.assertEqual(self.row().failure("system"), "")
+        self.assert_runs(self.compare("sh", "-c", f"{spinning}; true"))
+        self.assertEqual(self.row().failure("lanes"), "")
+
+    def test_command_that_goes_into_the_background(self):
+        run = self.compare("sh", "-c", "setsid sleep 1003.25 &", options=("--no-lanes",))
+        self.assert_fails(run, 1, "'sleep' goes on in the background", "foreground", "--client")
+        self.assertEqual(processes_with("sleep\0001003.25"), [])
+
+    def test_limit_of_a_server_says_what_to_do(self):
+        run = self.compare(sys.executable, "-c", LISTENING, options=("--no-lanes", "--timeout", "4"))
+        self.assert_fails(run, 1, "timeout after 4 s", "listens on TCP port", "--client")
+
+    def test_server_without_a_limit_is_recognised(self):
+        run = self.compare(sys.executable, "-c", LISTENING, options=("--no-lanes",))
+        self.assert_fails(run, 1, "does not end by itself", "listens on TCP port", "--client")
+
+
+class OneProcess(ComparingTest):
+    """The report says whose the memory is."""
+
+    def test_largest_is_the_command(self):
+        run = self.compare(program("allocating"), hold="0.05")
+        self.assert_runs(run)
+        self.assertIn("Peak and settled RSS are of one process, the largest, 'allocating'.", sentences(run))
+
+    def test_largest_ends_before_the_command(self):
+        large = self.compile("large", "#include <stdlib.h>\n"
+                             "int main(void) { volatile char *block = malloc(20 << 20);\n"
+                             "    for (int i = 0; i < 20 << 20; i += 4096) block[i] = 1; return 0; }")
+        run = self.compare("sh", "-c", f"{large}; true", hold="0.05",
+                           options=("--markdown", self.path("report.md"), "--html", self.path("page.html")))
+        self.assert_runs(run)
+        for text in (sentences(run), self.read("report.md"), self.read("page.html")):
+            self.assertRegex(text, "largest single process, ('|&#39;)large('|&#39;)[.] Its settled RSS is unknown")
+        self.assertEqual(self.row().values("lanes", "settled_rss_kib"), [])
+        self.assertEqual(len(self.row().values("lanes", "peak_rss_kib")), 2)
 
 
 class Errors(ComparingTest):

@@ -267,6 +267,15 @@ class command_line {
                                  "an allocator under which it prints something else has failed");
         compare.parser->add_flag("--ignore-exit-code", options->accept_any_exit_code,
                                  "the command may end with any exit code");
+        auto* client =
+            compare.parser->add_option("--client", options->client,
+                                       "the command is a server: start it, give it the work of this command line, "
+                                       "look at it, and end it");
+        compare.parser
+            ->add_option("--ready", options->ready,
+                         "when the server may get its work: a TCP port or the path of a unix socket that it then "
+                         "listens on, a text that it prints, or seconds, as in 2s (default: it listens on something)")
+            ->needs(client);
         put_command_behind(compare, "lanes compare -- your-command its-arguments");
         compare.start = [options, files](const words& command) {
             return compare_allocators(*options, *files, command);

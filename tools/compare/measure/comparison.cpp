@@ -89,8 +89,31 @@ row_plan plan_for(const comparison_options& options, const std::vector<std::stri
     plan.hold_s = options.hold_s;
     plan.same_output = options.same_output;
     plan.count_calls = true;
+    if (!options.client.empty()) {
+        plan.server = {options.client, parse_readiness(options.ready), options.hold_s};
+        plan.hold_s = 0.0;  // it does not end by itself, so there is no end to hold it at
+    }
     examine_program(plan, chosen, libraries, instruments);
     return plan;
+}
+
+// What the times and the memory are of.
+std::vector<std::string> notes_on(const comparison_options& options, const measured_row& measured) {
+    std::string largest = measured.largest_process.empty() ? "" : fmt::format(", '{}'", measured.largest_process);
+    std::vector<std::string> notes;
+    if (!options.client.empty()) {
+        notes.push_back(fmt::format(
+            "A server at the work of: {}. Wall time is the client's. CPU time is that of all processes of the server "
+            "while the client ran. Peak and settled RSS are of its largest process{}, {:g} s after the work.",
+            options.client, largest, options.hold_s));
+    } else if (measured.largest_ended_before) {
+        notes.push_back(fmt::format(
+            "Peak RSS is of the largest single process{}. Its settled RSS is unknown: it ends before the command does.",
+            largest));
+    } else if (!largest.empty()) {
+        notes.push_back(fmt::format("Peak and settled RSS are of one process, the largest{}.", largest));
+    }
+    return notes;
 }
 
 }  // namespace
@@ -114,7 +137,10 @@ comparison compare_command(const comparison_options& options, const std::vector<
         std::size_t runs = runs_of(plan, chosen.all.size());
         shown.expect(runs, plan.seconds);
         shown.begin_row(plan.shown.name, plan.seconds);
-        only.rows.push_back(measure_row(plan, chosen.all, instruments, stop, shown, interrupted));
+        measured_row measured = measure_row(plan, chosen.all, instruments, stop, shown);
+        interrupted = measured.interrupted;
+        for (std::string& note : notes_on(options, measured)) over.found.notes.push_back(std::move(note));
+        only.rows.push_back(std::move(measured.found));
     }
     over.found.groups.push_back(std::move(only));
     over.found.interrupted = interrupted;

@@ -23,6 +23,8 @@ struct measuring_options {
 struct comparison_options : measuring_options {
     bool same_output = false;
     bool accept_any_exit_code = false;
+    std::string client;  // a command line that gives a server its work; empty: the command ends by itself
+    std::string ready;   // as on the command line: when the server may get it
 };
 
 struct comparison {

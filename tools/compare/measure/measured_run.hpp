@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tools/compare/measure/interruption.hpp"
+#include "tools/compare/measure/launched_command.hpp"
 #include "tools/support/places.hpp"
 
 namespace lanes::compare {
@@ -16,19 +17,6 @@ namespace lanes::compare {
 inline constexpr const char* preload_without_effect = "preload without effect";
 inline constexpr const char* not_started = "not started";
 
-struct run_request {
-    std::vector<std::string> command;
-    std::vector<std::string> environment;
-    std::string folder;         // to run in; empty: ours
-    std::string input;          // a file for stdin; empty: nothing to read
-    std::string preload;        // empty: none
-    double timeout_s = 0.0;     // 0: none
-    double hold_s = 0.0;        // 0: ends at once; else it is held at its end for so long, to see what memory it keeps
-    bool check_mapped = false;  // that the preload is mapped into the command
-    bool count_calls = false;   // of malloc
-    bool accept_any_exit_code = false;
-};
-
 struct run_outcome {
     bool interrupted = false;
     std::string failure;  // empty: the command did its work
@@ -36,6 +24,9 @@ struct run_outcome {
     std::string output;               // the start of its stdout, up to a megabyte
     std::uint64_t output_digest = 0;  // of all of it
     std::string errors;               // the end of its stderr, up to a few kilobytes
+    // Whose memory it is: of the process with the largest peak RSS. Empty: it was not looked for, or not found.
+    std::string largest_process;
+    bool largest_ended_before = false;  // the command did, so that its settled RSS is unknown
 };
 
 class runner {
@@ -51,6 +42,9 @@ class runner {
     interruption& stop_;
     std::function<void()> tick_;
 };
+
+// What the report of an ended command says.
+run_outcome outcome_of(const launched_command& ended, const run_request& request);
 
 // The lines `key value` of a text, where the value is a number.
 std::map<std::string, double> key_values(const std::string& text);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "tools/compare/judge/statistics.hpp"
 
@@ -48,20 +49,25 @@ class row_measurement {
           allocators_(allocators),
           instruments_(instruments),
           shown_(shown),
-          runner_(instruments, stop, [&shown] { shown.tick(); }),
+          stop_(stop),
+          tick_([&shown] { shown.tick(); }),
+          runner_(instruments, stop, tick_),
           measured_(plan.shown),
           first_output_(allocators.size()) {
         for (const allocator& one : allocators) measured_.by_allocator.push_back({one.name, "", "", {}});
     }
 
-    row measure(bool& interrupted) {
+    measured_row measure() {
         bool goes_on = !plan_.warm_up || run_round(0);
         for (unsigned round = 1; goes_on && round <= plan_.rounds; ++round) goes_on = run_round(round);
         // Where no preload works, nothing that counts is loaded either.
         if (goes_on && plan_.count_calls && plan_.preload_obstacle.empty()) goes_on = count_calls();
         if (plan_.same_output) compare_outputs();
-        interrupted = !goes_on;
-        return measured_;
+        measured_row result{std::move(measured_), !goes_on, "", largest_ended_before_};
+        for (const std::string& name : largest_) {
+            result.largest_process += (result.largest_process.empty() ? "" : " or ") + name;
+        }
+        return result;
     }
 
   private:
@@ -100,7 +106,7 @@ class row_measurement {
         }
         // Both put a small library into the process. So they come in whole rounds, and the other rounds are free of it.
         request.check_mapped = round == 0 || request.hold_s > 0.0 || (round == 1 && !plan_.warm_up);
-        run_outcome outcome = runner_.run(request);
+        run_outcome outcome = run_outcome_of(request);
         if (outcome.interrupted) return false;
         series& one = measured_.by_allocator[index];
         run values = {round, chosen_values(outcome)};
@@ -110,9 +116,15 @@ class row_measurement {
             return true;
         }
         longest_s_ = std::max(longest_s_, outcome.values[key::wall]);
+        if (!outcome.largest_process.empty()) largest_.insert(outcome.largest_process);
+        largest_ended_before_ |= outcome.largest_ended_before;
         note_output(index, outcome.output_digest);
         if (round > 0) one.runs.push_back(std::move(values));
         return true;
+    }
+
+    run_outcome run_outcome_of(const run_request& request) {
+        return plan_.server ? run_server(request, *plan_.server, instruments_, stop_, tick_) : runner_.run(request);
     }
 
     run_request request_under(const allocator& under) const {
@@ -188,7 +200,7 @@ class row_measurement {
         shown_.begin_run("system");
         run_request request = request_under({"system", "", "", ""});
         request.count_calls = true;
-        run_outcome outcome = runner_.run(request);
+        run_outcome outcome = run_outcome_of(request);
         shown_.end_runs(1);
         auto calls = outcome.values.find("malloc_calls");
         if (outcome.interrupted) return false;
@@ -208,8 +220,12 @@ class row_measurement {
     const std::vector<allocator>& allocators_;
     const tool::instrument_paths& instruments_;
     progress& shown_;
+    interruption& stop_;
+    std::function<void()> tick_;
     runner runner_;
     row measured_;
+    std::set<std::string> largest_;
+    bool largest_ended_before_ = false;
     std::vector<std::optional<std::uint64_t>> first_output_;
     std::vector<std::size_t> unstable_output_;
     double longest_s_ = 0.0;
@@ -224,12 +240,13 @@ std::size_t runs_of(const row_plan& plan, std::size_t allocators) {
 double seconds_of(const row_plan& plan, std::size_t allocators) {
     double seconds = static_cast<double>(runs_of(plan, allocators)) * plan.seconds;
     if (plan.source != value_source::launcher) return seconds;
+    if (plan.server) return seconds + static_cast<double>(runs_of(plan, allocators)) * plan.server->settle_s;
     return seconds + std::min(plan.rounds, most_hold_rounds) * plan.hold_s * static_cast<double>(allocators);
 }
 
-row measure_row(const row_plan& plan, const std::vector<allocator>& allocators,
-                const tool::instrument_paths& instruments, interruption& stop, progress& shown, bool& interrupted) {
-    return row_measurement(plan, allocators, instruments, stop, shown).measure(interrupted);
+measured_row measure_row(const row_plan& plan, const std::vector<allocator>& allocators,
+                         const tool::instrument_paths& instruments, interruption& stop, progress& shown) {
+    return row_measurement(plan, allocators, instruments, stop, shown).measure();
 }
 
 }  // namespace lanes::compare

@@ -12,6 +12,7 @@
 #include "tools/compare/measure/allocators.hpp"
 #include "tools/compare/measure/measured_run.hpp"
 #include "tools/compare/measure/progress.hpp"
+#include "tools/compare/measure/server_run.hpp"
 
 namespace lanes::compare {
 
@@ -27,12 +28,13 @@ struct row_plan {
     value_source source = value_source::launcher;
     unsigned rounds = 7;
     bool warm_up = true;
-    double seconds = 1.0;          // about as long as one run takes, without the hold
-    double hold_s = 1.0;           // in the first rounds; 0: never
-    bool same_output = false;      // an allocator under which stdout differs from the system's has failed
-    bool count_calls = false;      // one more run for that
-    std::vector<allocator> told;   // to a driver that compares them by itself
-    std::string system_library;    // to preload for the system's malloc; empty: nothing needs it
+    double seconds = 1.0;                  // about as long as one run takes, without the hold
+    double hold_s = 1.0;                   // in the first rounds; 0: never
+    bool same_output = false;              // an allocator under which stdout differs from the system's has failed
+    bool count_calls = false;              // one more run for that
+    std::vector<allocator> told;           // to a driver that compares them by itself
+    std::string system_library;            // to preload for the system's malloc; empty: nothing needs it
+    std::optional<server_request> server;  // the command is a server, and this is its work
     std::string preload_obstacle;  // why a preload can have no effect, as far as the program's file shows; or empty
 };
 
@@ -42,9 +44,15 @@ std::size_t runs_of(const row_plan& plan, std::size_t allocators);
 // About how long they take together.
 double seconds_of(const row_plan& plan, std::size_t allocators);
 
-// `shown` has begun the row already. Sets `interrupted` and gives what was finished until then. Series are in the order
-// of `allocators`.
-row measure_row(const row_plan& plan, const std::vector<allocator>& allocators,
-                const tool::instrument_paths& instruments, interruption& stop, progress& shown, bool& interrupted);
+struct measured_row {
+    row found;                 // series in the order of the allocators
+    bool interrupted = false;  // then with what was finished until then
+    // Whose peak RSS and settled RSS these are: "python3", or several with " or " if it differs; empty: unknown.
+    std::string largest_process;
+    bool largest_ended_before = false;  // in some run the command ended later, and the settled RSS is unknown
+};
+// `shown` has begun the row already.
+measured_row measure_row(const row_plan& plan, const std::vector<allocator>& allocators,
+                         const tool::instrument_paths& instruments, interruption& stop, progress& shown);
 
 }  // namespace lanes::compare

@@ -92,7 +92,12 @@ class bench_run {
         auto result = why_not(row, plan, measured, interrupted);
         if (!result && !interrupted) {
             if (!row.driver) examine_program(plan, chosen_, libraries_, instruments_);
-            result = measure_row(plan, measured, instruments_, stop_, shown_, interrupted);
+            measured_row finished = measure_row(plan, measured, instruments_, stop_, shown_);
+            interrupted = finished.interrupted;
+            if (finished.largest_ended_before) {
+                ended_before_.push_back(fmt::format("{} / {} ({})", of.name, row.name, finished.largest_process));
+            }
+            result = std::move(finished.found);
         } else {
             shown_.end_runs(runs_of(plan, measured.size()));
         }
@@ -160,6 +165,12 @@ class bench_run {
 
     comparison finish() {
         std::erase_if(over_.found.groups, [](const group& one) { return one.rows.empty(); });
+        if (!ended_before_.empty()) {
+            over_.found.notes.push_back(
+                fmt::format("Peak RSS is of the largest single process. Where that ends before the command does, its "
+                            "settled RSS is unknown: {}.",
+                            tool::join(ended_before_, ", ")));
+        }
         over_.ended_by_signal = stop_.signal();
         over_.found.interrupted = over_.ended_by_signal != 0;
         return std::move(over_);
@@ -175,6 +186,7 @@ class bench_run {
     interruption stop_;
     progress shown_;
     comparison over_;
+    std::vector<std::string> ended_before_;  // rows whose largest process did
 };
 
 }  // namespace
