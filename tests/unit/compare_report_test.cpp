@@ -214,6 +214,44 @@ TEST(html, pictures_have_words_and_raw_points_a_table) {
     EXPECT_NE(html.find("<details><summary>21 runs, as measured</summary>"), std::string::npos);
 }
 
+std::size_t times(const std::string& part, const std::string& text) {
+    std::size_t count = 0;
+    for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++count;
+    return count;
+}
+
+TEST(html, contents_lead_to_each_section) {
+    std::string html = html_report(suite());
+    std::size_t links = 0;
+    for (std::size_t at = html.find("<li><a href=\"#"); at != std::string::npos;
+         at = html.find("<li><a href=\"#", at + 1)) {
+        std::size_t begin = at + 14;
+        std::string id = html.substr(begin, html.find('"', begin) - begin);
+        EXPECT_EQ(times("<h2 id=\"" + id + "\">", html), 1u) << id;
+        ++links;
+    }
+    EXPECT_EQ(links, times("<h2", html));
+    EXPECT_GE(links, 5u);
+}
+
+TEST(html, says_a_note_once_and_what_was_not_measured_not_in_each_row) {
+    result found = suite();
+    found.allocators.push_back({"absent", "", "libabsent.so", ""});
+    std::string html = html_report(found);
+    EXPECT_EQ(times("absent was not measured", html), 0u);
+    EXPECT_EQ(times("Not measured in workloads: absent.", html), 1u);
+    EXPECT_EQ(times("lanes/best: in ratio to the best rival of the row.", html), 1u);
+    std::string text = markdown_report(found);
+    EXPECT_EQ(times("absent was not measured", text), 0u);
+    EXPECT_EQ(times("Not measured in workloads: absent.", text), 1u);
+}
+
+TEST(html, values_of_every_run_stand_below_each_other) {
+    std::string html = html_report(one_command());
+    EXPECT_NE(html.find("<th scope=\"col\">round 6</th>"), std::string::npos);
+    EXPECT_NE(html.find("<th scope=\"row\">lanes</th><td class=\"left\">cpu_s</td><td>0.5</td>"), std::string::npos);
+}
+
 TEST(terminal, has_no_escapes_unless_asked) {
     EXPECT_EQ(terminal_report(one_command()).find('\x1b'), std::string::npos);
     EXPECT_NE(terminal_report(one_command(), 100, true).find("\x1b[32m"), std::string::npos);

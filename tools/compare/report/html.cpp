@@ -52,9 +52,9 @@ a{color:var(--s0)}
 .scatters{display:flex;flex-wrap:wrap;gap:1rem;margin:1rem 0}
 .scatters svg{flex:1 1 22rem;min-width:0;max-width:37rem}
 .scroll table{border-collapse:collapse;font-size:.9rem}
-.scroll th,.scroll td{padding:.28rem .7rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
+.scroll th,.scroll td{padding:.28rem .55rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
 .scroll thead th{border-bottom:2px solid var(--soft);vertical-align:bottom;font-weight:600;white-space:normal}
-.scroll td.left{white-space:normal}
+.scroll td.left{white-space:normal;overflow-wrap:anywhere;min-width:8rem}
 .scroll th:first-child,.scroll td:first-child{padding-left:0}
 .scroll th.left,.scroll td.left{text-align:left}
 .scroll tbody th{font-weight:400;text-align:left;white-space:pre-wrap;overflow-wrap:anywhere;min-width:11rem}
@@ -323,7 +323,7 @@ std::string raw_section(const result& found, said_notes& said) {
     for (const group& rows : found.groups) {
         for (const row& member : rows.rows) {
             table raw = runs_table(member);
-            runs += raw.lines.size();
+            for (const series& one : member.by_allocator) runs += one.runs.size();
             tables += heading(3, fmt::format("{} / {}", rows.name, member.name));
             if (!member.title.empty()) tables += paragraph(member.title);
             tables += fmt::format("<pre>{}</pre>\n", tool::html_text(tool::command_text(member.command)));

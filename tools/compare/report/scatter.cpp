@@ -100,6 +100,29 @@ bool is_inside(const box& place) {
            place.y + place.height <= top + plot_height;
 }
 
+// Where the line from a point to its name ends.
+struct spot {
+    double x, y;
+};
+spot end_of_lead(const point& from, const box& name) {
+    return {std::clamp(from.x, name.x, name.x + name.width), name.y + name.height / 2};
+}
+
+// A line that runs over another's mark would seem to lead there.
+bool crosses_a_mark(const panel& shown, const point& from, const box& name) {
+    constexpr int steps = 24;
+    spot end = end_of_lead(from, name);
+    for (const point& other : shown.points) {
+        if (other.allocator == from.allocator || mark_of(other).overlaps(mark_of(from))) continue;
+        for (int i = 0; i <= steps; ++i) {
+            double part = static_cast<double>(i) / steps;
+            box here{from.x + part * (end.x - from.x), from.y + part * (end.y - from.y), 0, 0};
+            if (here.overlaps(mark_of(other))) return true;
+        }
+    }
+    return false;
+}
+
 std::vector<box> names_of(const panel& shown) {
     std::vector<box> taken;
     for (const point& each : shown.points) taken.push_back(mark_of(each));
@@ -107,7 +130,7 @@ std::vector<box> names_of(const panel& shown) {
     for (const point& each : shown.points) {
         std::vector<box> places = places_for(each);
         auto free = std::find_if(places.begin(), places.end(), [&](const box& place) {
-            return is_inside(place) &&
+            return is_inside(place) && !crosses_a_mark(shown, each, place) &&
                    std::none_of(taken.begin(), taken.end(), [&](const box& other) { return place.overlaps(other); });
         });
         // A plot so full that no place is free has overlapping names.
@@ -147,8 +170,7 @@ std::string cross(const axis& across, const axis& up, const point& shown) {
 }
 
 std::string name_text(const point& shown, const box& place) {
-    double middle = place.y + place.height / 2;
-    double near = std::clamp(shown.x, place.x, place.x + place.width);
+    auto [near, middle] = end_of_lead(shown, place);
     std::string svg;
     // A name that stands apart is led to its point.
     if (std::hypot(near - shown.x, middle - shown.y) > 20) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <set>
 #include <span>
 
 #include "tools/compare/judge/metrics.hpp"
@@ -506,24 +507,24 @@ table allocators_table(const result& found) {
 table runs_table(const row& measured) {
     table made;
     made.title = measured.name;
-    made.columns = {{"allocator", true}, {"round"}};
-    std::vector<std::string> keys;
-    auto add_key = [&](const std::string& name) {
-        if (std::find(keys.begin(), keys.end(), name) == keys.end()) keys.push_back(name);
-    };
+    made.columns = {{"allocator", true}, {"value", true}};
+    std::set<unsigned> rounds;
     for (const series& runs : measured.by_allocator) {
-        for (const run& finished : runs.runs) {
-            for (const auto& [name, value] : finished.values) add_key(name);
-        }
+        for (const run& finished : runs.runs) rounds.insert(finished.round);
     }
-    for (const std::string& name : keys) made.columns.push_back({name});
+    for (unsigned round : rounds) made.columns.push_back({fmt::format("round {}", round)});
     for (const series& runs : measured.by_allocator) {
+        std::set<std::string> keys;
         for (const run& finished : runs.runs) {
-            std::vector<cell> line{{runs.allocator}, {fmt::format("{}", finished.round)}};
-            for (const std::string& name : keys) {
-                auto value = finished.values.find(name);
-                line.push_back(value == finished.values.end() ? cell{nothing, tone::faint}
-                                                              : cell{fmt::format("{}", value->second)});
+            for (const auto& [name, value] : finished.values) keys.insert(name);
+        }
+        for (const std::string& name : keys) {
+            rounds_of_values values = values_of(runs, name);
+            std::vector<cell> line{{runs.allocator}, {name}};
+            for (unsigned round : rounds) {
+                auto value = values.find(round);
+                line.push_back(value == values.end() ? cell{nothing, tone::faint}
+                                                     : cell{fmt::format("{:.9g}", value->second)});
             }
             made.lines.push_back(std::move(line));
         }

@@ -76,7 +76,8 @@ std::string verdicts_text(const result& found);
 table means_table(const result& found);
 table allocators_table(const result& found);
 
-// Every finished run of a row.
+// Every finished run of a row: a value of an allocator a line, a round a column. There may be a hundred values, but
+// hardly more than ten rounds.
 table runs_table(const row& measured);
 
 struct failure {
