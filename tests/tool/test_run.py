@@ -152,6 +152,17 @@ class Summary(ToolTest):
         self.assert_runs(run, 137)
         self.check(run, "signal 9")
 
+    def test_names_what_the_command_started_that_is_not_on_lanes(self):
+        sleeper = self.compile("sleeper", "#include <stdlib.h>\n#include <unistd.h>\n"
+                               "int main(int argc, char **argv) { sleep(atoi(argv[1])); return 0; }", "-static")
+        # It is looked for from time to time: on a busy machine it has to live longer to be seen.
+        for seconds in (1, 2, 4, 8, 16):
+            run = self.lanes("run", "--summary", "--", "sh", "-c", f"sleep {seconds} & {sleeper} {seconds}; wait")
+            self.assert_runs(run)
+            if "others" in run.stderr:
+                break
+        self.assertRegex(run.stderr, r"others +1 seen that did not run on lanes: sleeper \(process \d+\)")
+
     def test_counts_the_processes_behind_the_command(self):
         run = self.lanes("run", "--summary", "--", "sh", "-c", f"{self.allocating()}; cat /dev/null; true")
         self.assert_runs(run)

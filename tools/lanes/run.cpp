@@ -95,8 +95,10 @@ int run(const run_options& options, const std::vector<std::string>& command) {
     set_variable(environment, "LANES_STATS", statistics.path());
 
     image_follower follower;
-    ended_child child = run_child(path, command, environment, options.require ? &follower : nullptr);
-    finished_run over{command, outcome_text(child.status), false, {}, statistics.read()};
+    process_watch others;
+    ended_child child = run_child(path, command, environment,
+                                  {options.require ? &follower : nullptr, options.summary ? &others : nullptr});
+    finished_run over{command, outcome_text(child.status), false, {}, statistics.read(), others.not_on_lanes()};
     if (options.require) {
         judge_last_image(follower, child.pid, over);
     } else {

@@ -19,11 +19,15 @@ std::int64_t sum(const std::vector<snapshot>& processes, stats::counter process_
     return total;
 }
 
-std::string names_of(const std::vector<snapshot>& processes) {
+std::vector<std::string> programs_of(const std::vector<snapshot>& processes) {
     std::vector<std::string> names;
     for (const snapshot& process : processes) {
         if (std::find(names.begin(), names.end(), process.program) == names.end()) names.push_back(process.program);
     }
+    return names;
+}
+
+std::string some_of(std::vector<std::string> names) {
     bool more = names.size() > most_names;
     if (more) names.resize(most_names);
     return fmt::format("{}{}", fmt::join(names, ", "), more ? ", ..." : "");
@@ -40,6 +44,9 @@ std::string summary_text(const finished_run& run) {
     };
 
     if (!run.active) line("why", run.why_not);
+    if (!run.others.empty()) {
+        line("others", fmt::format("{} seen that did not run on lanes: {}", run.others.size(), some_of(run.others)));
+    }
     if (processes.empty()) {
         line("processes", "none ran on lanes");
         line("next", fmt::format("lanes doctor {}", run.command[0]));
@@ -50,7 +57,7 @@ std::string summary_text(const finished_run& run) {
         unseen = fmt::format("; {} more had no room in the statistics file and are not in these numbers",
                              run.statistics.claimed - run.statistics.slots);
     }
-    line("processes", fmt::format("{} on lanes ({}){}", processes.size(), names_of(processes), unseen));
+    line("processes", fmt::format("{} on lanes ({}){}", processes.size(), some_of(programs_of(processes)), unseen));
 
     const auto& largest =
         *std::max_element(processes.begin(), processes.end(), [](const snapshot& a, const snapshot& b) {

@@ -14,6 +14,7 @@ struct finished_run {
     bool active = false;  // the command itself ran on lanes
     std::string why_not;  // when it did not
     stats_file_content statistics;
+    std::vector<std::string> others;  // processes that it started and that were seen not to be on lanes
 };
 
 std::string summary_text(const finished_run& run);

@@ -10,7 +10,9 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <ctime>
 #include <utility>
 
 #include "tools/support/failure.hpp"
@@ -27,6 +29,30 @@ bool is_passed_on(int signal) {
                             SIGFPE,  SIGSEGV, SIGSYS,  SIGABRT, SIGPIPE, SIGXCPU, SIGXFSZ, SIGVTALRM, SIGPROF};
     return std::find(std::begin(kept), std::end(kept), signal) == std::end(kept);
 }
+
+// When to look at the processes that a child started: soon after its start, and then less and less often, so that a
+// long run is not disturbed.
+class look_times {
+  public:
+    bool is_due() {
+        auto now = clock::now();
+        if (now < next_) return false;
+        next_ = now + interval_;
+        interval_ = std::min(interval_ * 2, max_interval);
+        return true;
+    }
+
+    timespec left() const {
+        auto ns = std::chrono::nanoseconds(std::max(next_ - clock::now(), clock::duration(0))).count();
+        return {static_cast<std::time_t>(ns / 1'000'000'000), static_cast<long>(ns % 1'000'000'000)};
+    }
+
+  private:
+    using clock = std::chrono::steady_clock;
+    static constexpr clock::duration max_interval = std::chrono::seconds(1);
+    clock::duration interval_ = std::chrono::milliseconds(50);
+    clock::time_point next_ = clock::now() + interval_;
+};
 
 // Signals are blocked from here on, so that none is lost between the start of the child and the loop that passes them
 // on. A blocked signal also reaches process 1, for which the kernel drops those without a handler.
@@ -50,16 +76,20 @@ class held_signals {
 
     // Also takes the exit status of processes that are ours without having been started here: as process 1 of a
     // container, all whose parents have ended.
-    int wait_for(pid_t child, image_follower* follower) const {
+    int wait_for(pid_t child, const child_observers& observers) const {
+        look_times times;
         for (;;) {
             int status = 0;
             // A thread that is traced is no child: __WALL.
             pid_t who = waitpid(-1, &status, WNOHANG | __WALL);
-            if (who > 0 && WIFSTOPPED(status) && follower != nullptr) follower->stopped(who, status);
+            if (who > 0 && WIFSTOPPED(status) && observers.follower != nullptr)
+                observers.follower->stopped(who, status);
             if (who == child && !WIFSTOPPED(status)) return status;
             if (who > 0) continue;
+            if (observers.others != nullptr && times.is_due()) observers.others->look(child);
             siginfo_t info{};
-            int signal = sigwaitinfo(&held_, &info);
+            timespec left = times.left();
+            int signal = sigtimedwait(&held_, &info, observers.others != nullptr ? &left : nullptr);
             // From the terminal, the whole process group has got it already, the child included.
             if (signal > 0 && signal != SIGCHLD && info.si_code != SI_KERNEL) kill(child, signal);
         }
@@ -182,17 +212,17 @@ void set_variable(std::vector<std::string>& environment, std::string_view name, 
 }
 
 ended_child run_child(const std::string& path, const std::vector<std::string>& command,
-                      const std::vector<std::string>& environment, image_follower* follower) {
+                      const std::vector<std::string>& environment, const child_observers& observers) {
     held_signals signals;
     ended_child child;
-    if (follower == nullptr) {
+    if (observers.follower == nullptr) {
         child.pid = start(path, command, environment, signals.before());
-        child.status = signals.wait_for(child.pid, nullptr);
+        child.status = signals.wait_for(child.pid, observers);
         return child;
     }
-    followed_child followed(path, command, environment, signals.before(), *follower);
+    followed_child followed(path, command, environment, signals.before(), *observers.follower);
     child.pid = followed.pid();
-    child.status = signals.wait_for(child.pid, follower);
+    child.status = signals.wait_for(child.pid, observers);
     if (int error = followed.error_of_exec(); error != 0) throw_not_started(path, error);
     return child;
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tools/support/image_follower.hpp"
+#include "tools/support/process_watch.hpp"
 
 namespace lanes::tool {
 
@@ -24,11 +25,16 @@ struct ended_child {
     int status = 0;  // as waitpid gives it
 };
 
+// Who looks at the child while it runs; either may be missing.
+struct child_observers {
+    image_follower* follower = nullptr;  // is told of every image that the child itself runs
+    process_watch* others = nullptr;     // looks at the processes that the child has started
+};
+
 // Runs the file `path` to its end; passes signals on meanwhile, and takes the exit status of orphans that are given to
-// this process. A follower is told of every image that the child runs. Throws failure(not_runnable) when it cannot be
-// started.
+// this process. Throws failure(not_runnable) when it cannot be started.
 ended_child run_child(const std::string& path, const std::vector<std::string>& command,
-                      const std::vector<std::string>& environment, image_follower* follower = nullptr);
+                      const std::vector<std::string>& environment, const child_observers& observers = {});
 
 // Replaces this process by the file `path`. Throws failure(not_runnable) when that cannot be done.
 [[noreturn]] void become(const std::string& path, const std::vector<std::string>& command,

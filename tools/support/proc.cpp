@@ -100,8 +100,8 @@ std::vector<std::string> read_environment(pid_t pid) { return read_strings(pid, 
 
 std::vector<std::string> read_arguments(pid_t pid) { return read_strings(pid, "cmdline"); }
 
-std::vector<pid_t> children_of(pid_t parent) {
-    std::vector<pid_t> children;
+std::map<pid_t, pid_t> read_parents() {
+    std::map<pid_t, pid_t> parents;
     std::error_code ignored;
     for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
         auto pid = parse_pid(entry.path().filename().string());
@@ -112,9 +112,17 @@ std::vector<pid_t> children_of(pid_t parent) {
         auto end_of_name = text.rfind(')');
         if (end_of_name == std::string::npos) continue;
         char state = 0;
-        pid_t its_parent = 0;
-        std::istringstream(text.substr(end_of_name + 1)) >> state >> its_parent;
-        if (its_parent == parent && state != 'Z') children.push_back(*pid);
+        pid_t parent = 0;
+        std::istringstream(text.substr(end_of_name + 1)) >> state >> parent;
+        if (state != 'Z') parents[*pid] = parent;
+    }
+    return parents;
+}
+
+std::vector<pid_t> children_of(pid_t parent) {
+    std::vector<pid_t> children;
+    for (auto [pid, its_parent] : read_parents()) {
+        if (its_parent == parent) children.push_back(pid);
     }
     return children;
 }

@@ -4,6 +4,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -26,7 +27,10 @@ std::vector<std::string> read_environment(pid_t pid);
 std::vector<std::string> read_arguments(pid_t pid);
 std::string executable_of(pid_t pid);
 
-// Those that have not ended; none if there is no such process.
+// The parent of each process that has not ended, as far as they can be seen.
+std::map<pid_t, pid_t> read_parents();
+
+// None if there is no such process.
 std::vector<pid_t> children_of(pid_t parent);
 
 // The failure for a file in /proc that could not be read, from errno.
