@@ -52,7 +52,7 @@ a{color:var(--s0)}
 .scatters{display:flex;flex-wrap:wrap;gap:1rem;margin:1rem 0}
 .scatters svg{flex:1 1 22rem;min-width:0;max-width:37rem}
 .scroll table{border-collapse:collapse;font-size:.9rem}
-.scroll th,.scroll td{padding:.28rem .55rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
+.scroll th,.scroll td{padding:.28rem .45rem;text-align:right;white-space:nowrap;border-bottom:1px solid var(--line)}
 .scroll thead th{border-bottom:2px solid var(--soft);vertical-align:bottom;font-weight:600;white-space:normal}
 .scroll td.left{white-space:normal;overflow-wrap:anywhere;min-width:8rem}
 .scroll th:first-child,.scroll td:first-child{padding-left:0}
