@@ -6,6 +6,8 @@
 #include <thread>
 #include <utility>
 
+#include "lane/highway_list.hpp"
+
 namespace lanes::detail {
 namespace {
 

@@ -160,8 +160,4 @@ class highway_core {
     std::vector<std::size_t> free_indices_;   // whose lanes could not be made
 };
 
-// Every highway with lanes is in this list until it is destroyed: for fork, and to be disposed when the process exits.
-void list_highway(highway_core*);
-void forget_highway(highway_core*) noexcept;
-
 }  // namespace lanes::detail

@@ -1,4 +1,6 @@
 // All highways of the process: what they need to know of its fork and of its end.
+#include "lane/highway_list.hpp"
+
 #include <pthread.h>
 
 #include <algorithm>

@@ -1,14 +1,12 @@
 // The lane object: an owner of a core, and the calls on it.
 #include "lanes/lane.hpp"
 
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <istream>
 
 #include "lane/shared_core.hpp"
 #include "lane/trace.hpp"
+#include "os/files.hpp"
 
 namespace lanes {
 
@@ -101,11 +99,11 @@ result<std::uint64_t> lane_ref::try_fill_from(int descriptor, std::uint64_t byte
     return fill_with(core_, bytes, [&](std::span<std::byte> to) -> result<std::uint64_t> {
         std::uint64_t done = 0;
         while (done < to.size()) {
-            ssize_t n = ::read(descriptor, to.data() + done, to.size() - done);
-            if (n == 0) return errc::end_of_stream;
-            if (n < 0 && errno == EINTR) continue;
-            if (n < 0) return failure{errc::system_failure, errno};
-            done += static_cast<std::uint64_t>(n);
+            iovec rest{to.data() + done, to.size() - done};
+            std::uint64_t got = 0;
+            if (int e = os::read_some(descriptor, &rest, 1, got); e != 0) return failure{errc::system_failure, e};
+            if (got == 0) return errc::end_of_stream;
+            done += got;
         }
         return done;
     });

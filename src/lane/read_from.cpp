@@ -1,9 +1,8 @@
 // Filling highway streams and fragments from an istream or a file descriptor.
 #include <algorithm>
-#include <cerrno>
-#include <climits>
 
 #include "lanes/stream.hpp"
+#include "os/files.hpp"
 
 namespace lanes {
 namespace {
@@ -52,11 +51,9 @@ class descriptor_source {
     errc check() const noexcept { return errc{}; }
 
     result<std::uint64_t> read(std::span<iovec> to) noexcept {
-        while (true) {
-            ssize_t n = readv(from_, to.data(), static_cast<int>(std::min<std::size_t>(to.size(), IOV_MAX)));
-            if (n >= 0) return static_cast<std::uint64_t>(n);
-            if (errno != EINTR) return failure{errc::system_failure, errno};
-        }
+        std::uint64_t got = 0;
+        if (int e = os::read_some(from_, to.data(), to.size(), got); e != 0) return failure{errc::system_failure, e};
+        return got;
     }
 
   private:

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/mempolicy.h>
 #include <stdio.h>
 #include <string.h>
@@ -164,6 +165,14 @@ int reserve_blocks(int fd, std::uint64_t bytes) noexcept {
     if (bytes > static_cast<std::uint64_t>(file.st_size) && beyond_limit(bytes)) return EFBIG;
     if (surely_no_room(fd, bytes, file)) return ENOSPC;
     return until_not_interrupted([&] { return fallocate(fd, 0, 0, static_cast<off_t>(bytes)); });
+}
+
+int read_some(int fd, const iovec* to, std::size_t pieces, std::uint64_t& got) noexcept {
+    while (true) {
+        ssize_t n = readv(fd, to, static_cast<int>(pieces < IOV_MAX ? pieces : IOV_MAX));
+        if (n >= 0) return got = static_cast<std::uint64_t>(n), 0;
+        if (errno != EINTR) return errno;
+    }
 }
 
 int map_file(int fd, std::uint64_t bytes, void*& at) noexcept { return map_with(MAP_SHARED, fd, bytes, at); }

@@ -5,6 +5,8 @@
 // Each gives an errno value, 0 when all is well, and throws nothing. errno itself may change. Any thread.
 #pragma once
 
+#include <sys/uio.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -75,6 +77,9 @@ int set_size(int fd, std::uint64_t bytes) noexcept;
 // The first `bytes` bytes of the file take their room now, and the file grows to that size if it was shorter. What it
 // holds stays. A file that cannot have the room is not filled with what there is, as far as that can be known before.
 int reserve_blocks(int fd, std::uint64_t bytes) noexcept;
+
+// Reads into the pieces in their order, as much as is there now; `got` is 0 at the end only. Any kind of descriptor.
+int read_some(int fd, const iovec* to, std::size_t pieces, std::uint64_t& got) noexcept;
 
 // Maps the file's first `bytes` bytes, shared and writable. Beyond the file's end they must not be touched.
 int map_file(int fd, std::uint64_t bytes, void*& at) noexcept;

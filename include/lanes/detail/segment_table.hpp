@@ -20,8 +20,6 @@
 //  - Growing and shrinking need the lock; finding a cell needs nothing.
 #pragma once
 
-#include <sys/mman.h>
-
 #include <array>
 #include <atomic>
 #include <bit>
@@ -32,7 +30,15 @@
 #include <new>
 #include <type_traits>
 
+#include "lanes/error.hpp"
+
 namespace lanes::detail {
+
+// Memory of zeros in whole pages, which come when touched; null if there is none.
+LANES_API void* map_segment(std::size_t bytes) noexcept;
+LANES_API void unmap_segment(void* at, std::size_t bytes) noexcept;
+// Purges the pages: they read as zero, and have no memory behind them unless the system refuses.
+LANES_API void purge_segment(void* at, std::size_t bytes) noexcept;
 
 template <class T>
 class segment_table {
@@ -109,7 +115,7 @@ class segment_table {
             segments_[k].store(nullptr, std::memory_order_release);
             // Purged pages read as zero, which the cells are already; so a refusal (locked pages) costs memory and
             // nothing else.
-            if (is_mapping(k) && zero_is_empty()) madvise(parked_[k], bytes_of(k), MADV_DONTNEED);
+            if (is_mapping(k) && zero_is_empty()) purge_segment(parked_[k], bytes_of(k));
         }
     }
 
@@ -137,9 +143,8 @@ class segment_table {
     static T* obtain(unsigned k) noexcept {
         T* cells;
         if (is_mapping(k)) {
-            void* memory = mmap(nullptr, bytes_of(k), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-            if (memory == MAP_FAILED) return nullptr;
-            cells = static_cast<T*>(memory);
+            cells = static_cast<T*>(map_segment(bytes_of(k)));
+            if (cells == nullptr) return nullptr;
             if (zero_is_empty()) return cells;  // untouched: pages come with the first write
         } else {
             cells = static_cast<T*>(::operator new(bytes_of(k), segment_alignment, std::nothrow));
@@ -150,7 +155,7 @@ class segment_table {
     }
     static void give_up(T* cells, unsigned k) noexcept {
         if (is_mapping(k))
-            munmap(cells, bytes_of(k));
+            unmap_segment(cells, bytes_of(k));
         else
             ::operator delete(cells, segment_alignment);
     }
