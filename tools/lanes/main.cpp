@@ -134,15 +134,20 @@ class command_line {
         for (const CLI::Option* option : parser->get_options()) {
             for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
         }
+        bool command_begun = false;  // before the option: it may be the command's own
         for (std::size_t i = wanted != nullptr ? 1 : 0; i < ours.size(); ++i) {
             std::string typed = ours[i].substr(0, ours[i].find('='));
-            if (!typed.starts_with("-")) continue;
+            if (!typed.starts_with("-")) {
+                command_begun = wanted != nullptr && wanted->usage != nullptr;
+                continue;
+            }
             if (const CLI::Option* option = parser->get_option_no_throw(typed)) {
                 if (takes_value(*option) && typed == ours[i]) ++i;
                 continue;
             }
-            throw failure(own_error_of(wanted), fmt::format("no option '{}'{} {} lists them", typed,
-                                                            suggestion(typed, names), help_of(wanted)));
+            throw failure(own_error_of(wanted),
+                          fmt::format("no option '{}'{} {} lists them{}", typed, suggestion(typed, names),
+                                      help_of(wanted), command_begun ? " (the command goes behind --)" : ""));
         }
     }
 
