@@ -24,7 +24,7 @@ using lanes::interpose::no_align;
 [[gnu::cold, gnu::noinline]] void* new_failed(std::size_t bytes, std::size_t align) {
     if (void* block = lanes::interpose::ask_handlers(bytes, align)) return block;
     if (&std::__throw_bad_alloc != nullptr) std::__throw_bad_alloc();
-    lanes::os::die();  // no C++ runtime, so nobody could catch it
+    lanes::os::die();  // no C++ runtime, so nothing could catch it
 }
 
 [[gnu::noinline]] void* new_slow(std::size_t bytes) {

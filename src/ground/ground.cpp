@@ -345,7 +345,7 @@ slice_index frontier() {
     return state.frontier;
 }
 
-// Slices that are being purged are neither free nor in use: nobody would ever end that in the child.
+// Slices that are being purged are neither free nor in use, and no thread of the child would end that.
 void before_fork() {
     state.lock.lock();
     while (state.purges > 0) {

@@ -61,8 +61,8 @@ struct run {
     bool zero;          // every byte reads as zero
 };
 
-// Who takes slices says how their memory will be touched: all of it, as far as `touch` says, or so the first of them
-// and the others not at all, because they are taken for their records.
+// How the memory of slices will be touched: all of it; as far as `touch` says; or as far as that in the first slice and
+// not at all in the others, which are taken for their records.
 enum class touching : std::uint8_t { all, as_told, first_as_told };
 
 // And whether most of it will soon be written to: then it may be huge pages.
@@ -91,7 +91,7 @@ void give(slice_index first, std::uint32_t slices, touching, bool zero = false);
 // Takes the slices right behind [first, first + slices) too, so that the run has `wanted`; false when one is in use.
 bool extend(slice_index first, std::uint32_t slices, std::uint32_t wanted, bool& zero);
 
-// Memory for a thread's heap: heap_bytes bytes, zero the first time, never given back to anybody else. Null without
+// Memory for a thread's heap: heap_bytes bytes, zero the first time, never used for anything else. Null without
 // memory.
 inline constexpr std::size_t heap_bytes = 8192;
 void* heap_memory();

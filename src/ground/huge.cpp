@@ -206,7 +206,7 @@ void note_moved(const std::byte* from, const std::byte* to, std::size_t bytes) {
 
 }  // namespace
 
-// Before 6.17 the kernel moves one mapping at a time, and nobody knows for sure where one ends: what cannot be moved is
+// Before 6.17 the kernel moves one mapping at a time, and where one ends is not known for sure: what cannot be moved is
 // tried in smaller pieces, and what cannot be moved at all is copied.
 bool move_pages(void* from, void* to, std::size_t bytes) {
     auto source = static_cast<std::byte*>(from), target = static_cast<std::byte*>(to);

@@ -2,7 +2,7 @@
 //
 // A region is 2 MiB of address, 32 slices. It is advised to be one huge page when all of it is free and clean, the
 // process already uses many regions' worth of memory, and what is about to lie in it is dense: lanes of a class that
-// keeps filling lanes, or a large blob. Whoever is not known to be dense goes elsewhere, and a region of which a part
+// keeps filling lanes, or a large blob. What is not known to be dense goes elsewhere, and a region of which a part
 // is purged is small pages from then on, so that neither a fault nor the kernel's own collapsing brings back what was
 // given back.
 //
@@ -34,7 +34,7 @@ slice_index find_in_huge(std::uint32_t slices);
 void advise_dense(slice_index first, std::uint32_t slices);
 
 // Every region that [first, first + slices) touches is small pages again, and free slices in it are without memory:
-// those that nobody ever used had some, as parts of a huge page. False if the system refuses; then they stay huge.
+// those that were never used had some, as parts of a huge page. False if the system refuses; then they stay huge.
 bool make_small(slice_index first, std::uint32_t slices);
 
 // The same for all regions with a free slice.

@@ -24,8 +24,8 @@ slot_lane_list& list_of(const slice_record* lane) {
     return (lane->state == slot_lane_state::adoptable ? adoptable : crowded)[lane->size_class];
 }
 
-// Under the lock; the lane is nobody's. Releases it when it is empty, else puts it into the list that its room calls
-// for and sets the threshold at which to look again. `listed`: it stands in list_of(lane).
+// Under the lock; the lane has no owner. Gives its slice to the ground when it is empty; else puts it into the list for
+// its room, and sets the threshold at which to look again. `listed`: it is in list_of(lane).
 void place(slice_record* lane, bool listed, bool clear_queued) {
     std::uint32_t live = 0;
     bool roomy = false;
@@ -78,7 +78,7 @@ void abandon_slot_lanes(thread_heap* heap) {
         lane->owner.store(nullptr, std::memory_order_seq_cst);
         place(lane, false, false);
     }
-    // Whoever queued a lane with us before he could see that it left: pairs with tell_owner.
+    // Lanes that other threads queued here before they could see that the owner was cleared: pairs with tell_owner.
     drain_pending(heap);
 }
 

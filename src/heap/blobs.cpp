@@ -15,7 +15,7 @@ std::uint32_t slices_of(std::size_t bytes) {
     return static_cast<std::uint32_t>((bytes + base::slice_bytes - 1) >> base::slice_shift);
 }
 
-// Only one thread can free a blob: who changes the kind has it.
+// Of threads that free a blob at the same time, only one changes its kind, and that one frees it.
 bool claim(slice_record* r, const void* blob) {
     if (ground::address_of(r) != blob) return false;
     slice_kind kind = slice_kind::blob;

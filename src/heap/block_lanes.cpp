@@ -154,7 +154,7 @@ allocation take_block(slice_record* lane) {
     stats::count_locked(stats::page->block_live_bytes, pages * block_page);
     stats::count_locked(stats::page->blocks_allocated);
     std::byte* block = address_of(lane, number);
-    // What is left of a cache's mark, or of a slot's link: it must not look cached, nor tell the key.
+    // What is left of a cache's mark, or of a slot's link: it must not look cached, nor reveal the key.
     if (!zero) set_raw_link(reinterpret_cast<free_slot*>(block), 0);
     return {block, zero};
 }

@@ -1,4 +1,4 @@
-// A thread's bump lane: allocation by its owner, frees by anybody.
+// A thread's bump lane: allocation by its owner, frees by any thread.
 
 #include "heap/bump_lane.hpp"
 
@@ -36,8 +36,8 @@ granule_map live_of(const slice_record* lane) { return granule_map(const_cast<sl
 // state: how many objects are alive, and whether the owner has gone.
 constexpr std::uint64_t owner_gone = std::uint64_t{1} << 32;
 
-// Lanes that a few objects keep after their thread has ended. Nobody fills them up again, so when there are many,
-// threads are short here and leave survivors: then slot lanes, which others can adopt, are the better place.
+// Lanes that a few objects keep after their thread has ended. They are not filled again, so when there are many,
+// threads are short-lived here and leave survivors: then slot lanes, which others can adopt, are the better place.
 constinit std::atomic<std::int32_t> left_behind{0};
 constexpr std::int32_t max_left_behind = 16;
 
@@ -114,7 +114,7 @@ void* allocate_bumped(thread_heap* heap, unsigned c) {
     slice_record* lane = ground::record_of(heap->bump_lane);
     std::uint32_t at = bump_lane_of(lane).filled;
     if (at + bytes > bump_bytes) {
-        // Not before it is full, so that an object freed twice is not somebody else's at once. Acquire: pairs with the
+        // Not before it is full, so that an object freed twice has no new owner at once. Acquire: pairs with the
         // release of the last object, whose bytes are about to be used again.
         if (bump_lane_of(lane).state.load(std::memory_order_acquire) != 0) return nullptr;
         reset(lane);

@@ -1,11 +1,10 @@
-// Bump lanes: filled in one direction with objects of mixed size, reset when the last one goes.
+// Bump lanes: filled in one direction with objects of mixed size, reset when full and all of them are free.
 //
 // Here they serve the first few objects of each class in each thread. A slot lane of its own costs a class at least a
-// page; the first two kilobytes of every class together fit into few. A class that proves hot leaves for its own lanes.
+// page; the first two kilobytes of every class together fit into few. A class that proves hot gets slot lanes.
 //
-// The lane is one slice, and sixteen more that are never touched: only their records are, whose
-// second lines hold the maps of where objects start and which are alive. Address space is free, metadata inside user
-// pages would not be safe.
+// The lane is one slice, and sixteen more of which only the records are used: their second lines hold the maps of where
+// objects start and which are alive. Address space is free, and metadata inside user pages would not be safe.
 #pragma once
 
 #include "heap/heap.hpp"
@@ -26,7 +25,7 @@ bool free_bumped(void* object, slice_record*);
 bool was_bumped(const void* object, const slice_record*);
 // 0 when no live object starts there.
 std::size_t bumped_bytes(const void* object, slice_record*);
-// The thread ends: its lane is released now, or by whoever frees its last object.
+// The thread ends: its lane is given to the ground now, or by the thread that frees its last object.
 void abandon_bump_lane(thread_heap*);
 void survey_bump_lane(const slice_record*, survey_totals&);
 

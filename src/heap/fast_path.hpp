@@ -1,7 +1,8 @@
-// The fast path: allocation of a small object, and freeing a slot of one's own lane. In the order in which it runs.
+// The fast path, in the order in which it runs: allocating a small object, and freeing a slot of a slot lane that the
+// thread owns.
 //
-// Nothing here knows of routing, statistics or other threads: those make the bin empty, or take over the countdown, so
-// that a slow path runs. tests/golden counts the instructions.
+// It contains nothing of routing, statistics or other threads: those empty the bin, or set the countdown, so that a
+// slow path runs. tests/golden counts the instructions.
 #pragma once
 
 #include "heap/free_list.hpp"

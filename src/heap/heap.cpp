@@ -26,7 +26,7 @@ namespace {
 
 void* allocate_slot(thread_heap* heap, unsigned c) {
     if (is_end(heap->bins[c])) {
-        // Not while a lane of the class waits for somebody to take it over.
+        // Not while a lane of the class waits for adoption.
         if (!anything_to_adopt(c)) {
             if (void* object = allocate_bumped(heap, c)) return object;
         }

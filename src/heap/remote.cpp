@@ -1,4 +1,5 @@
-// Frees of other threads' slots: gathered per lane, handed over in runs, and told to the owner when it is worth a look.
+// Frees of other threads' slots: gathered per lane, handed over in runs; the owner is notified when a look is
+// worth its cost.
 //
 // After the message batching of snmalloc (Liétar et al., ISMM 2019; BatchIt, ISMM 2024), with a threshold in the word
 // instead of a message per lane.

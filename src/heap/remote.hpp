@@ -2,8 +2,8 @@
 //
 //     bit  0..15   first slot of the list: its number of sixteenths in the lane, plus one; 0: the list is empty
 //     bit 16..31   how many slots are in the list
-//     bit 32..47   threshold: when the count reaches it, somebody has to look at the lane
-//     bit 48       queued: somebody is on his way to tell
+//     bit 32..47   threshold: when the count reaches it, the lane has to be looked at
+//     bit 48       queued: the lane is in a pending list, or a notifier is about to put it there
 //
 // A run is pushed by one compare-and-swap. The thread whose push takes the count over the threshold sets `queued` in
 // the same step, and by that alone may touch the record afterwards: a lane that is queued is not released.
@@ -60,7 +60,7 @@ inline remote_word take_remote(slice_record* lane, std::uint32_t threshold) {
     return update_remote(lane, [=](remote_word w) { return remote_word::of(0, 0, threshold, w.queued()); });
 }
 
-// Puts a slot that belongs to another thread's (or nobody's) lane into this thread's runs.
+// Puts a slot of a lane that another thread, or none, owns into this thread's runs.
 void free_remote(free_slot*, slice_record* lane);
 // Hands one run over; the run is empty afterwards.
 void hand_over(pending_run&);

@@ -81,7 +81,7 @@ void look_at_active(thread_heap* heap, slice_record* lane) {
         heap->active[c] = 0;
         heap->bins[c] = empty_bin;
         slot_lane_of(lane).head = &slot_lane_of(lane).free_list;
-        count_active_out(lane, waiting.count());  // who is in the remote list counts as out until it is collected
+        count_active_out(lane, waiting.count());  // slots in the remote list count as out until they are collected
         lane->state = slot_lane_state::full;
         give_own(heap, lane);
         return;

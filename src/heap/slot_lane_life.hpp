@@ -40,7 +40,7 @@ inline void settle(slice_record* lane) {
         slot_lane_of(lane).used = static_cast<std::uint16_t>(slot_lane_of(lane).used - freed);
 }
 
-// The slice goes back to the ground. The lane is in no list any more.
+// Gives the slice to the ground. The lane is in no list any more.
 inline void give_slot_lane(slice_record* lane) {
     count_freed(lane, remote_of(lane).count());
     lane->owner.store(nullptr, std::memory_order_relaxed);

@@ -29,7 +29,7 @@ namespace {
 enum class progress : std::uint8_t { not_started, started, disabled };
 constinit std::atomic<progress> process{progress::not_started};
 
-// glibc runs the destructors of thread-specific data in up to four rounds, in an order that nobody controls. Putting
+// glibc runs the destructors of thread-specific data in up to four rounds, in an unspecified order. Putting
 // our end off once leaves the destructors of others a whole heap. Not to the last round: a heap that is made by another
 // destructor sees fewer of them and would never end, and a sanitizer's runtime takes its leave in the last.
 constexpr int rounds_put_off = 1;
@@ -207,7 +207,7 @@ void flush_thread() {
     drain_pending(current);
 }
 
-// Fork copies the memory as it is at that instant, so nobody may be inside a critical section; the lanes of threads
+// Fork copies the memory as it is at that instant, so no thread may be inside a critical section; the lanes of threads
 // that do not exist in the child keep their owner and are not used again, what the child frees of them is kept in
 // their remote lists.
 void before_fork() {

@@ -1,7 +1,7 @@
 // The thread cache: objects of 1 KiB to 256 KiB that a thread has freed and will soon want again, by size class.
 //
 // A lane of such sizes has few slots, so without a cache every few calls would take a lane out of service or bring one
-// back; and a block lane is shared, so every call would take a lock. A cached block is in nobody's free list: to its
+// back; and a block lane is shared, so every call would take a lock. A cached object is in no free list: to its
 // lane it is live. It may come from any thread's lane. It carries a free slot's mark, so that freeing it again, or
 // writing to it, is found. The cache is bounded in objects a class and in bytes, and goes back when the thread ends or
 // the process trims.

@@ -34,7 +34,7 @@ int opened(int fd, descriptor& out) noexcept {
 }
 
 // A signal handler may interrupt a call again and again, and a call that starts from its beginning each time would then
-// never end. A guess: nobody's timer hits so often by accident.
+// never end. A guess: no timer hits so often by accident.
 constexpr int max_tries = 64;
 
 template <class F>

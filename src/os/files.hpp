@@ -52,7 +52,7 @@ int create_unnamed(const char* directory, unsigned permissions, descriptor& out)
 
 // Locks the file for this one or together with others that share it, as long as this descriptor, a copy of it, or a
 // mapping made with it is there: also after the descriptor was closed, and in the children of fork. EWOULDBLOCK if
-// somebody else has a lock that does not go with it. 0 also on a file system that knows no locks.
+// another holder has a lock that does not go with it. 0 also on a file system that knows no locks.
 int lock_file(int fd, bool exclusive) noexcept;
 
 // Names a file of create_unnamed; EEXIST if the name is taken.
@@ -90,9 +90,9 @@ int sync_directory(const char* path) noexcept;
 
 // Memory behind a descriptor, of size 0; it can be sealed.
 int create_memory_file(const char* name, bool inherit, descriptor& out) noexcept;
-// Nobody can shrink it, grow it or change its seals any more. Of size as it is.
+// It can no longer shrink or grow, nor can its seals change.
 int seal_size(int fd) noexcept;
-// Whether nobody can shrink it any more: because it is sealed, or because it could be sealed here and is now.
+// Whether it can no longer shrink: because it is sealed, or because it could be sealed here and is now.
 bool sealed_against_shrinking(int fd) noexcept;
 
 }  // namespace lanes::os

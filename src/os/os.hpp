@@ -47,7 +47,7 @@ void* map_shared_file(const char* path, std::size_t offset, std::size_t bytes);
 // Copies memory of this process that may not be there: false when it is not mapped or not readable.
 bool read_memory(const void* from, void* to, std::size_t bytes);
 
-// Sleeps while *word == expected, at most until somebody wakes it.
+// Sleeps while *word == expected, at most until a wake_one.
 void wait_on(const std::uint32_t* word, std::uint32_t expected);
 void wake_one(const std::uint32_t* word);
 
