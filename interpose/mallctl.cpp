@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "ground/purge.hpp"
 #include "heap/fast_path.hpp"
 #include "heap/realloc.hpp"
 #include "heap/survey.hpp"
@@ -14,7 +15,7 @@
 #include "interpose/export.hpp"
 #include "lanes/lanes.h"
 #include "os/line.hpp"
-#include "stats/stats_page.hpp"
+#include "stats/numbers.hpp"
 
 namespace heap = lanes::heap;
 namespace base = lanes::base;
@@ -75,15 +76,25 @@ bool ends_with(const char* name, const char* tail) {
     return n >= m && std::strcmp(name + n - m, tail) == 0;
 }
 
-const entry* find(const char* name) {
+// What a name leads to, and the first component of its MIB: a key, or `first_number` and the place of a number in the
+// table of src/stats/numbers.cpp, as "lanes.NAME".
+constexpr std::size_t first_number = 1000, nothing = ~std::size_t{0};
+
+std::size_t find(const char* name) {
     for (const entry& e : entries) {
-        if (std::strcmp(e.name, name) == 0) return &e;
+        if (std::strcmp(e.name, name) == 0) return static_cast<std::size_t>(e.what);
     }
-    static constexpr entry purge{"arena.<i>.purge", key::purge}, small{"stats.arenas.<i>.", key::zero_stat};
-    if (std::strncmp(name, "arena.", 6) == 0 && (ends_with(name, ".purge") || ends_with(name, ".decay"))) return &purge;
+    if (std::strncmp(name, "lanes.", 6) == 0) {
+        auto table = stats::number_table();
+        for (std::size_t i = 0; i < table.size(); ++i) {
+            if (std::strcmp(table[i].name, name + 6) == 0) return first_number + i;
+        }
+    }
+    if (std::strncmp(name, "arena.", 6) == 0 && (ends_with(name, ".purge") || ends_with(name, ".decay")))
+        return static_cast<std::size_t>(key::purge);
     // Redis sums these over its arenas; the totals above already hold everything.
-    if (std::strncmp(name, "stats.arenas.", 13) == 0) return &small;
-    return nullptr;
+    if (std::strncmp(name, "stats.arenas.", 13) == 0) return static_cast<std::size_t>(key::zero_stat);
+    return nothing;
 }
 
 // Taken when "epoch" is written, as jemalloc's statistics are.
@@ -98,11 +109,16 @@ void refresh() {
     heap::survey(t);
     snapshot s{};
     s.allocated = t.live_slot_bytes + t.live_block_bytes + t.blob_bytes;
-    s.active = t.slot_lane_bytes + t.live_block_bytes + t.blob_bytes;
+    // By touched pages: no more than that is in RAM. The exact account ("lanes.heap_resident_bytes") is a walk over the
+    // page tables, too much for a server that asks ten times a second; and a blob counts whole here, touched or not, so
+    // what the process has in RAM at all is the upper limit.
+    s.active = lanes::ground::used_bytes();
+    if (s.active < s.allocated) s.active = s.allocated;
     s.metadata = stats::value(stats::page->metadata_bytes);
-    s.resident =
-        t.slot_lane_bytes + t.block_lane_bytes + t.blob_bytes + stats::value(stats::page->dirty_bytes) + s.metadata;
-    s.mapped = stats::value(stats::page->committed_bytes);
+    s.resident = s.active + stats::value(stats::page->dirty_bytes) + s.metadata;
+    std::uint64_t process;
+    if (lanes::os::measure_process_resident(process) && process < s.resident) s.resident = process;
+    s.mapped = stats::value(stats::page->committed_bytes) + s.metadata;
     s.retained = s.mapped > s.resident ? s.mapped - s.resident : 0;
     s.epoch = latest.epoch + 1;
     latest = s;
@@ -119,7 +135,26 @@ int give(const T& value, void* out, std::size_t* out_bytes) {
     return 0;
 }
 
-int control(key what, void* out, std::size_t* out_bytes, bool written) {
+// One of our numbers, exact at this moment where a number can be; ENODATA where it cannot be had.
+int give_number(std::size_t place, void* out, std::size_t* out_bytes) {
+    heap::survey_totals t;
+    heap::survey(t);
+    stats::process_stats now{};
+    stats::copy(*stats::page, now);
+    now.images = stats::page->images;
+    stats::complete(now, t.not_counted);
+    stats::set(now.live_bytes, t.live_slot_bytes + t.live_block_bytes + t.blob_bytes);
+    lanes::os::resident resident;
+    if (lanes::ground::measure_resident(resident)) {
+        stats::set(now.heap_resident_bytes, resident.range);
+        stats::set(now.resident_bytes, resident.process);
+    }
+    stats::bounds value = stats::value_of(stats::number_table()[place], now);
+    if (!value.known) return ENODATA;
+    return give<std::uint64_t>(static_cast<std::uint64_t>(value.at_least), out, out_bytes);
+}
+
+int control_key(key what, void* out, std::size_t* out_bytes, bool written) {
     if (latest.epoch == 0) refresh();
     switch (what) {
         case key::version:
@@ -164,6 +199,14 @@ int control(key what, void* out, std::size_t* out_bytes, bool written) {
     return ENOENT;
 }
 
+int control(std::size_t found, void* out, std::size_t* out_bytes, bool written) {
+    if (found <= static_cast<std::size_t>(key::zero_stat)) {
+        return control_key(static_cast<key>(found), out, out_bytes, written);
+    }
+    if (found < first_number || found - first_number >= stats::number_table().size()) return ENOENT;
+    return give_number(found - first_number, out, out_bytes);
+}
+
 // jemalloc's flags: the low six bits are the logarithm of the alignment, bit 6 asks for zeroed memory.
 std::size_t align_of_flags(int flags) { return std::size_t{1} << (flags & 63); }
 constexpr int zero_flag = 0x40;
@@ -181,15 +224,14 @@ void* allocate_with(std::size_t bytes, int flags) {
 extern "C" {
 
 LANES_EXPORT int mallctl(const char* name, void* out, std::size_t* out_bytes, void* in, std::size_t) {
-    const entry* e = find(name);
-    return e == nullptr ? ENOENT : control(e->what, out, out_bytes, in != nullptr);
+    return control(find(name), out, out_bytes, in != nullptr);
 }
 
-// A MIB here is one number, the key; the rest of its components do not matter.
+// A MIB here is one number; the rest of its components do not matter.
 LANES_EXPORT int mallctlnametomib(const char* name, std::size_t* mib, std::size_t* components) {
-    const entry* e = find(name);
-    if (e == nullptr || *components == 0) return ENOENT;
-    mib[0] = static_cast<std::size_t>(e->what);
+    std::size_t found = find(name);
+    if (found == nothing || *components == 0) return ENOENT;
+    mib[0] = found;
     std::size_t dots = 1;
     for (const char* c = name; *c != 0; ++c) dots += *c == '.';
     for (std::size_t i = 1; i < dots && i < *components; ++i) mib[i] = 0;
@@ -199,8 +241,7 @@ LANES_EXPORT int mallctlnametomib(const char* name, std::size_t* mib, std::size_
 
 LANES_EXPORT int mallctlbymib(const std::size_t* mib, std::size_t components, void* out, std::size_t* out_bytes,
                               void* in, std::size_t) {
-    if (components == 0 || mib[0] > static_cast<std::size_t>(key::zero_stat)) return ENOENT;
-    return control(static_cast<key>(mib[0]), out, out_bytes, in != nullptr);
+    return components == 0 ? ENOENT : control(mib[0], out, out_bytes, in != nullptr);
 }
 
 LANES_EXPORT void malloc_stats_print(void (*write)(void*, const char*), void* state, const char* options) {

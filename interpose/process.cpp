@@ -1,6 +1,7 @@
 // The life of a process that runs on lanes: its settings, its end, its optional scavenger thread.
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 
 #include "config/start.hpp"
 #include "heap/heap.hpp"
@@ -12,7 +13,7 @@
 namespace lanes::heap {
 
 bool read_settings(settings& s) { return config::start_process(s); }
-void process_was_forked() { stats::begin_stats_in_child(); }
+void process_was_forked() { lanes::config::count_as_child(); }
 
 }  // namespace lanes::heap
 
@@ -37,14 +38,17 @@ void start_scavenger() {
     pthread_sigmask(SIG_SETMASK, &before, nullptr);
 }
 
+void count_at_exit() {
+    if (!lanes::heap::disabled()) lanes::config::count_at_exit();
+}
+
 [[gnu::constructor]] void constructed() {
     if (!lanes::heap::start()) return;
+    if (lanes::stats::shared()) at_quick_exit(count_at_exit);  // it runs no destructors
     if (lanes::config::options()[option_id::scavenger_ms] != 0) start_scavenger();
 }
 
 // The heap itself is never torn down: destructors of others still use it.
-[[gnu::destructor]] void destroyed() {
-    if (!lanes::heap::disabled() && lanes::config::options()[option_id::summary] != 0) lanes::stats::print_summary();
-}
+[[gnu::destructor]] void destroyed() { count_at_exit(); }
 
 }  // namespace

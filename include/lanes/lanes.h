@@ -41,17 +41,33 @@ LANES_API void lanes_free(void* block);
 /* How many bytes of the block may be used, at least as many as requested; 0 for null. Any thread; constant time. */
 LANES_API size_t lanes_usable_size(const void* block);
 
-/* What the process holds, in bytes. Taken by walking the slice table: microseconds per megabyte of heap, any thread. */
+/* What the process holds and has done, counted to the moment of the call. A number that cannot be had is
+ * LANES_UNKNOWN. docs/numbers.md says how exact each is. */
+#define LANES_UNKNOWN UINT64_MAX
+#define LANES_STATS_VERSION 1
 struct lanes_stats {
-    size_t live;     /* in objects that the program holds */
-    size_t lanes;    /* in lanes that serve objects, used or not */
-    size_t dirty;    /* free, still backed by memory */
-    size_t metadata; /* records, heaps, maps */
-    size_t reserved; /* address space */
+    size_t size;      /* set by the caller: sizeof(struct lanes_stats) */
+    uint64_t version; /* LANES_STATS_VERSION of the library; a later one has the same fields first, and more */
+
+    uint64_t live_bytes;    /* in objects that the program holds, by their usable sizes */
+    uint64_t live_objects;  /* inherited + allocated - freed */
+    uint64_t allocated;     /* objects, since the start or the fork; before an exec too if LANES_STATS is set */
+    uint64_t freed;         /* likewise */
+    uint64_t inherited;     /* objects that were live at the fork; 0 in a process that was not forked */
+    uint64_t lane_bytes;    /* address space of lanes and blobs that serve objects, used or not */
+    uint64_t dirty_bytes;   /* free, still backed by memory */
+    uint64_t meta_bytes;    /* records, heaps */
+    uint64_t reserved;      /* address space */
+    uint64_t peak_bytes;    /* the most memory that was behind the heap, by touched pages */
+    uint64_t heap_resident; /* of the heap, in RAM, by the kernel's account */
+    uint64_t resident;      /* RSS of the process, by the same account */
 };
 
-/* Fills `out`. Never fails. */
-LANES_API void lanes_get_stats(struct lanes_stats* out);
+/* Fills the first out->size bytes of `out`, which the caller has set: of a caller that was built with an older header
+ * what it knows, of one with a newer header what this library knows, and zeros behind that. Returns 0, or EINVAL for a
+ * size that does not even hold `size` and `version`. Walks the slice table and reads /proc/self/smaps: microseconds per
+ * megabyte of heap. Any thread. */
+LANES_API int lanes_get_stats(struct lanes_stats* out);
 
 /* Gives free memory of the whole process back to the system, all but `keep` bytes; returns the bytes given back.
  * Any thread; waits for another purge that is under way. */

@@ -3,6 +3,8 @@
 
 #include <unistd.h>
 
+#include "ground/ground.hpp"
+#include "heap/survey.hpp"
 #include "os/line.hpp"
 #include "os/os.hpp"
 #include "stats/process_stats.hpp"
@@ -84,6 +86,36 @@ bool start_process(heap::settings& s) {
             .write();
     }
     return true;
+}
+
+namespace {
+
+stats::held_now held_by(const heap::survey_totals& t) {
+    return {t.live_slots,   t.live_blocks, t.blobs, t.live_slot_bytes + t.live_block_bytes + t.blob_bytes,
+            stats::unknown, stats::unknown};
+}
+
+}  // namespace
+
+void count_as_child() {
+    heap::survey_totals totals;
+    heap::survey(totals);
+    stats::begin_stats_in_child(totals.not_counted, held_by(totals));
+}
+
+void count_at_exit() {
+    bool printed = values[option_id::summary] != 0;
+    if (!stats::shared() && !printed) return;
+    heap::survey_totals totals;
+    heap::survey(totals);
+    stats::held_now held = held_by(totals);
+    os::resident now;
+    if (ground::measure_resident(now)) {
+        held.heap_resident = now.range;
+        held.resident = now.process;
+    }
+    stats::end_stats(totals.not_counted, held);
+    if (printed) stats::print_summary();
 }
 
 }  // namespace lanes::config

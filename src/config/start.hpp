@@ -11,6 +11,12 @@ namespace lanes::config {
 // False when LANES_DISABLE is set. Allocates nothing; may run before any constructor.
 bool start_process(heap::settings&);
 
+// In the child of a fork: it counts for itself from here on.
+void count_as_child();
+
+// The process exits: what is not counted yet is counted, and what it holds is measured, if anybody will read it.
+void count_at_exit();
+
 // The options as read by start_process.
 const option_values& options();
 

@@ -37,8 +37,9 @@ std::uintptr_t slice_address(slice_index s) { return table.base + (std::uintptr_
 void note_peak() {
     std::uint32_t now = state.used_pages.load(std::memory_order_relaxed) + state.dirty_pages;
     if (now > state.peak_pages) state.peak_pages = now;
-    stats::page->peak_bytes.store(state.peak_pages * page_unit, std::memory_order_relaxed);
-    stats::page->dirty_bytes.store(state.dirty_pages * page_unit, std::memory_order_relaxed);
+    stats::set(stats::page->used_bytes, used_bytes());
+    stats::set(stats::page->dirty_bytes, state.dirty_pages * page_unit);
+    stats::raise(stats::page->peak_bytes, now * page_unit);
 }
 
 // One reservation for everything. The records of all slices come with it, so that any address inside has one.
@@ -55,6 +56,8 @@ bool reserve_whole(std::size_t bytes) {
     state.window = static_cast<slice_index>(slices);
     state.heaps = state.heaps_committed = reinterpret_cast<std::byte*>(heaps);
     state.heaps_end = state.heaps + heaps_bytes;
+    stats::set(stats::page->heap_from, at);
+    stats::set(stats::page->heap_to, at + total);
     stats::page->reserved_bytes.store(total, std::memory_order_relaxed);
     return true;
 }
@@ -91,6 +94,7 @@ bool reserve_window() {
         state.piecewise = true;
         table.limit = window;
         stats::page->reserved_bytes.store(heaps + records, std::memory_order_relaxed);
+        stats::count(stats::page->metadata_bytes, records);
         return true;
     }
     return false;
@@ -136,6 +140,7 @@ bool grow(std::uint32_t n, std::uint32_t align) {
                               reinterpret_cast<std::uintptr_t>(record_of(to)));
         if (records && commit(slice_address(state.frontier), slice_address(to))) {
             stats::count(stats::page->committed_bytes, std::uint64_t{to - state.frontier} << slice_shift);
+            stats::count(stats::page->metadata_bytes, std::uint64_t{to - state.frontier} * sizeof(slice_record));
             slice_index first = state.frontier == 0 ? 1 : state.frontier;
             state.frontier = to;
             add_free(first, to - first);
@@ -276,16 +281,22 @@ bool scarce() { return state.piecewise; }
 void touch(slice_record* r, std::uint32_t pages) {
     if (pages <= r->backed) return;
     std::uint32_t now = state.used_pages.fetch_add(pages - r->backed, std::memory_order_relaxed) + pages - r->backed;
+    stats::set(stats::page->used_bytes, now * page_unit);
     now += state.dirty_pages.load(std::memory_order_relaxed);
-    if (now * page_unit > stats::value(stats::page->peak_bytes))
-        stats::page->peak_bytes.store(now * page_unit, std::memory_order_relaxed);
+    stats::raise(stats::page->peak_bytes, now * page_unit);
     r->backed = static_cast<std::uint8_t>(pages & 31);
 }
 
 void untouch(slice_record* r, std::uint32_t pages) {
     if (pages >= r->backed) return;
     state.used_pages.fetch_sub(r->backed - pages, std::memory_order_relaxed);
+    stats::set(stats::page->used_bytes, used_bytes());
     r->backed = static_cast<std::uint8_t>(pages & 31);
+}
+
+bool measure_resident(os::resident& out) {
+    std::uint64_t from = stats::value(stats::page->heap_from);
+    return from != 0 && os::measure_resident(from, stats::value(stats::page->heap_to), out);
 }
 
 void give(slice_index first, std::uint32_t slices, touching how, bool zero) {

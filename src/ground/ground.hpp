@@ -20,6 +20,7 @@
 
 #include "base/racy.hpp"
 #include "ground/slice.hpp"
+#include "os/self.hpp"
 
 namespace lanes::ground {
 
@@ -95,6 +96,11 @@ bool extend(slice_index first, std::uint32_t slices, std::uint32_t wanted, bool&
 // memory.
 inline constexpr std::size_t heap_bytes = 8192;
 void* heap_memory();
+
+// What of the process and of the ground is in RAM, by the kernel's account; a walk over its page tables, microseconds a
+// megabyte. False when that cannot be known: without /proc, or where the ground lies between mappings of others
+// (scarce()).
+bool measure_resident(os::resident&);
 
 // One past the highest slice ever handed out: the end of a walk over the table.
 slice_index frontier();

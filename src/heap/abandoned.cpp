@@ -62,8 +62,7 @@ void abandon_slot_lanes(thread_heap* heap) {
             std::uint32_t listed = 0;
             free_slot* list = heap->bins[c];
             walk(list, lane, [&](free_slot*) { return ++listed, true; });
-            slot_lane_of(lane).used = static_cast<std::uint16_t>(
-                slot_lane_of(lane).carved - slots_touching(slot_lane_of(lane).purged, lane) - listed);
+            count_out(lane, slot_lane_of(lane).carved - slots_touching(slot_lane_of(lane).purged, lane) - listed);
             slot_lane_of(lane).free_list = list;
             slot_lane_of(lane).head = &slot_lane_of(lane).free_list;
             heap->active[c] = 0;

@@ -285,6 +285,7 @@ void survey_block_lane(const slice_record* lane, survey_totals& totals) {
     ++totals.block_lanes;
     totals.block_lane_bytes += block_lane_bytes;
     totals.live_blocks += live;
+    totals.free_blocks += blocks_of(lane) - live;
     totals.live_block_bytes += live * pages_of(lane) * block_page;
 }
 

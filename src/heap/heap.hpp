@@ -35,6 +35,7 @@
 #include "base/size_class.hpp"
 #include "ground/ground.hpp"
 #include "heap/records.hpp"
+#include "stats/process_stats.hpp"
 
 namespace lanes::heap {
 
@@ -64,6 +65,7 @@ struct pending_run {
 
 inline constexpr unsigned runs_per_heap = 64;  // direct-mapped by slice number
 inline constexpr std::uint32_t max_run_slots = 32;
+static_assert(runs_per_heap * max_run_slots == stats::max_slots_in_runs);
 inline constexpr std::uint32_t max_run_bytes = 2048;  // 64 runs of 2 KiB: at most 128 KiB stranded in a thread
 
 // A list of slot lanes (heap/slot_lane_lists.hpp).
@@ -85,6 +87,7 @@ struct thread_heap {
     std::uint32_t trims_seen;               // how many trims of the process this heap has taken part in
     struct thread_cache* cache;             // heap/thread_cache.hpp; null: none yet
     std::uint32_t slow_mallocs;             // not yet counted in the process's statistics
+    bool has_runs;                          // it may hold slots of other threads' lanes back, in its runs
     thread_heap* next_free;                 // in the list of heaps without a thread
     thread_heap* next_made;                 // in the list of all heaps
 

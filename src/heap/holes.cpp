@@ -53,7 +53,7 @@ std::size_t purge_holes_of(slice_record* lane, free_slot*& head) {
     settle(lane);
     remote_word taken =
         update_remote(lane, [](remote_word w) { return remote_word::of(0, 0, w.threshold(), w.queued()); });
-    count_freed(lane, taken.count());
+    if (lane->state == slot_lane_state::active) take_back(lane, taken.count());
 
     slot_set listed{};
     std::uint32_t free_slots = 0;
@@ -95,8 +95,14 @@ std::size_t purge_holes_of(slice_record* lane, free_slot*& head) {
         list = slot_at(lane, i);
     }
     head = list;
-    slot_lane_of(lane).used = static_cast<std::uint16_t>(slot_lane_of(lane).carved - free_slots - gone);
-    arm(lane, lane->state == slot_lane_state::active ? forever : 1);
+    std::uint32_t out = slot_lane_of(lane).carved - free_slots - gone;
+    if (lane->state == slot_lane_state::active) {
+        count_out(lane, out);
+        arm_active(lane, forever);
+    } else {
+        slot_lane_of(lane).used = static_cast<std::uint16_t>(out);
+        arm(lane, 1);
+    }
     return given;
 }
 

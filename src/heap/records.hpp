@@ -50,7 +50,8 @@ struct slot_lane_fields {
     std::uint32_t countdown;  // frees until the lane is looked at
     std::uint32_t armed;      // what countdown was set to
     free_slot* free_list;     // while not active; ends at the lane's end mark
-    std::uint16_t used;       // slots out, as of when countdown was armed; those in `remote` still count
+    std::uint16_t used;       // slots out, as of when countdown was armed; those in `remote` still count. While active:
+                              // without those whose allocation is not counted yet
     std::uint16_t carved;     // slots that have been in a free list at least once
     std::uint16_t capacity;
     std::uint16_t purged;  // bit i: page i was given back; the slots that touch it are in no list
@@ -84,6 +85,8 @@ struct slot_lane_shared {
     slice_index list_next, list_previous;    // in the owner's list for the class, or the adoptable one
     slice_index owned_next, owned_previous;  // in the owner's list of all its lanes
     std::uint8_t looks;                      // while active: how often it was looked at and found not to be empty
+    std::uint32_t frees_to_look;             // while active: frees until it is looked at, beyond the countdown
+    std::uint32_t held_back, listed;         // its parts of the counters slots_held_back and slots_in_bins
 };
 
 // In the second cache line of a bump tail: a part of the bump lane's maps.

@@ -9,6 +9,7 @@
 #include "heap/abandoned.hpp"
 #include "heap/free_list.hpp"
 #include "heap/slot_lane.hpp"
+#include "heap/slot_lane_life.hpp"
 #include "heap/thread.hpp"
 #include "stats/stats_page.hpp"
 
@@ -47,6 +48,7 @@ void tell_owner(slice_record* lane) {
 void hand_over(pending_run& run) {
     slice_record* lane = run.lane;
     bool tell = false;
+    count_freed(lane, run.count);
     update_remote(lane, [&](remote_word w) {
         set_next(run.last, w.list(lane));
         std::uint32_t count = w.count() + run.count;
@@ -66,6 +68,10 @@ void free_remote(free_slot* freed, slice_record* lane) {
         pending_run single{lane, freed, freed, 1};
         hand_over(single);
         return;
+    }
+    if (!heap->has_runs) {
+        heap->has_runs = true;
+        stats::count(stats::page->threads_with_runs);
     }
     pending_run& run = heap->runs[ground::index_of(lane) % runs_per_heap];
     if (run.lane != lane) {

@@ -53,17 +53,11 @@ void look_at(thread_heap* heap, slice_record* lane, seen how) {
     }
 }
 
-// The lane stops being active with so many slots out: what was allocated meanwhile is counted.
-void count_active_out(slice_record* lane, std::uint32_t out) {
-    stats::count(stats::page->slots_allocated, std::uint64_t{out} - slot_lane_of(lane).used);
-    slot_lane_of(lane).used = static_cast<std::uint16_t>(out);
-}
-
 // Allocations from the active lane are not counted, so when so many slots are out, it cannot be empty before as many
 // frees.
 void expect_empty(slice_record* lane, std::uint32_t out) {
     shared_of(lane).looks = 0;
-    arm(lane, out > min_frees_between_looks ? out : min_frees_between_looks);
+    arm_active(lane, out > min_frees_between_looks ? out : min_frees_between_looks);
 }
 
 // As many slots of the active lane have been freed as were out: counts its list. Released when it is empty, but for a
@@ -75,20 +69,21 @@ void look_at_active(thread_heap* heap, slice_record* lane) {
     bool sound = walk(heap->bins[c], lane, [&](free_slot*) { return ++listed, true; });
     remote_word waiting = remote_of(lane);
     std::uint32_t gone = slots_touching(slot_lane_of(lane).purged, lane);
-    std::uint32_t out = slot_lane_of(lane).carved - gone - listed - waiting.count();
+    std::uint32_t not_listed = slot_lane_of(lane).carved - gone - listed;
+    if (sound) count_out(lane, not_listed);
+    std::uint32_t out = not_listed - waiting.count();
     bool worthwhile = slot_lane_of(lane).carved * base::class_bytes[c] > page_share;
     if (out == 0 && worthwhile && sound && !waiting.queued()) {
         heap->active[c] = 0;
         heap->bins[c] = empty_bin;
         slot_lane_of(lane).head = &slot_lane_of(lane).free_list;
-        count_active_out(lane, waiting.count());  // slots in the remote list count as out until they are collected
         lane->state = slot_lane_state::full;
         give_own(heap, lane);
         return;
     }
     std::uint8_t looks = ++shared_of(lane).looks;
     std::uint32_t next = out > listed ? out : listed << (looks < 4 ? 2 * looks : 8);
-    arm(lane, looks == 0xff ? forever : next > min_frees_between_looks ? next : min_frees_between_looks);
+    arm_active(lane, looks == 0xff ? forever : next > min_frees_between_looks ? next : min_frees_between_looks);
 }
 
 void activate(thread_heap* heap, unsigned c, slice_record* lane) {
@@ -98,7 +93,6 @@ void activate(thread_heap* heap, unsigned c, slice_record* lane) {
     if (is_end(list)) {
         remote_word taken = take_remote(lane, remote_word::never);
         list = taken.list(lane);
-        count_freed(lane, taken.count());
         slot_lane_of(lane).used = static_cast<std::uint16_t>(slot_lane_of(lane).used - taken.count());
     } else {
         update_remote(
@@ -123,7 +117,7 @@ void deactivate(thread_heap* heap, unsigned c) {
     heap->bins[c] = empty_bin;
     slot_lane_of(lane).head = &slot_lane_of(lane).free_list;
     slot_lane_of(lane).free_list = end_of(lane);
-    count_active_out(lane, slot_lane_of(lane).carved - slots_touching(slot_lane_of(lane).purged, lane));
+    count_out(lane, slot_lane_of(lane).carved - slots_touching(slot_lane_of(lane).purged, lane));
     lane->state = slot_lane_state::full;
     arm(lane, 1);
     look_at(heap, lane, seen::on_countdown);
@@ -193,7 +187,8 @@ void carve(thread_heap* heap, unsigned c, slice_record* lane) {
     }
     heap->bins[c] = list;
     settle(lane);
-    expect_empty(lane, out);  // the bin was empty, so they all are
+    count_out(lane, out);  // the bin was empty, so they all are
+    expect_empty(lane, out);
 }
 
 slice_record* open_slot_lane(thread_heap* heap, unsigned c) {
@@ -211,6 +206,7 @@ slice_record* open_slot_lane(thread_heap* heap, unsigned c) {
     slot_lane_of(lane).capacity = static_cast<std::uint16_t>(base::slice_bytes / bytes);
     lane->size_class = static_cast<std::uint8_t>(c);
     lane->state = slot_lane_state::full;
+    shared_of(lane).held_back = shared_of(lane).listed = 0;  // another kind of lane may have left something there
     shared_of(lane).remote.store(remote_word::of(0, 0, remote_word::never, false).bits, std::memory_order_relaxed);
     own(heap, lane);
     lane->kind.store(slice_kind::slot_lane, std::memory_order_relaxed);
@@ -226,7 +222,7 @@ bool collect_active(thread_heap* heap, unsigned c, std::uint32_t min_slots) {
     std::uint32_t waiting = remote_of(lane).count();
     if (waiting == 0 || waiting < min_slots) return false;
     remote_word taken = take_remote(lane, remote_word::never);
-    count_freed(lane, taken.count());
+    take_back(lane, taken.count());
     heap->bins[c] = taken.list(lane);
     return true;
 }
@@ -282,7 +278,10 @@ bool refill(thread_heap* heap, unsigned c) {
 
 void countdown_over(slice_record* lane) {
     if (lane->state == slot_lane_state::active) {
-        return look_at_active(lane->owner.load(std::memory_order_relaxed), lane);
+        if (shared_of(lane).frees_to_look == 0)
+            return look_at_active(lane->owner.load(std::memory_order_relaxed), lane);
+        settle(lane);
+        return arm_active(lane, shared_of(lane).frees_to_look);
     }
     look_at(lane->owner.load(std::memory_order_relaxed), lane, seen::on_countdown);
 }
@@ -296,28 +295,33 @@ void look_at_queued(slice_record* lane) {
     look_at(lane->owner.load(std::memory_order_relaxed), lane, seen::out_of_pending);
 }
 
-__attribute__((no_sanitize("thread"))) std::uint32_t live_slots(const slice_record* lane) {
+__attribute__((no_sanitize("thread"))) slot_counts count_slots(const slice_record* lane) {
     // Read while the owner may be changing it: every value is whole, their sum may be off by what moved meanwhile.
     // Nothing is called that reads the record or a slot, so that ThreadSanitizer does not see it.
     const std::uint32_t capacity = slot_lane_of(lane).capacity, carved = slot_lane_of(lane).carved;
     const std::uint32_t remote = remote_word{shared_of(lane).remote.load(std::memory_order_relaxed)}.count();
-    std::uint32_t live;
+    const std::uint32_t used = slot_lane_of(lane).used, freed = slot_lane_of(lane).armed - slot_lane_of(lane).countdown;
+    slot_counts counts{};
     if (lane->state == slot_lane_state::active) {
         // Not through lane.head: the record may come to describe a blob at this moment, and its place hold a size.
         thread_heap* heap = lane->owner.load(std::memory_order_relaxed);
-        if (heap == nullptr) return 0;
+        if (heap == nullptr) return {};
         const free_slot* end = end_of(lane);
         const free_slot* s = *const_cast<free_slot* const volatile*>(&heap->bins[lane->size_class]);
         std::uint32_t listed = 0;
         for (; !is_end(s) && same_slice(s, end) && listed <= capacity; ++listed) {
             s = reinterpret_cast<const free_slot*>(*const_cast<const volatile std::uint64_t*>(&s->link) ^ link_key);
         }
-        live = carved - slots_touching(slot_lane_of(lane).purged, carved, base::class_bytes[lane->size_class]) -
-               listed - remote;
+        const std::uint32_t out =
+            carved - slots_touching(slot_lane_of(lane).purged, carved, base::class_bytes[lane->size_class]) - listed;
+        counts = {out - remote, out - used + freed, freed};
     } else {
-        live = slot_lane_of(lane).used - (slot_lane_of(lane).armed - slot_lane_of(lane).countdown) - remote;
+        counts = {used - freed - remote, 0, freed};
     }
-    return live <= capacity ? live : 0;
+    if (counts.live > capacity) counts.live = 0;
+    // What cannot be was read while it changed.
+    if (counts.freed > forever || counts.allocated > counts.freed + capacity) counts.allocated = counts.freed = 0;
+    return counts;
 }
 
 namespace {

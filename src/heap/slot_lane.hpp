@@ -27,7 +27,11 @@ std::size_t purge_holes(thread_heap*);
 void ask_all_to_trim(thread_heap* already_done);
 void take_part_in_trim(thread_heap*);
 
-// Slots in the program's hands, as far as this thread can tell.
-std::uint32_t live_slots(const slice_record*);
+// Slots in the program's hands, and what is not yet counted as allocated or freed, as far as this thread can tell:
+// exact when no other thread is using the lane.
+struct slot_counts {
+    std::uint32_t live, allocated, freed;
+};
+slot_counts count_slots(const slice_record*);
 
 }  // namespace lanes::heap

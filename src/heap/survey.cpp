@@ -12,14 +12,40 @@ namespace lanes::heap {
 
 namespace {
 
+void take(std::size_t& from, std::size_t n) { from -= n < from ? n : from; }
+
+// What a thread has freed and not handed over yet is free, though its lane takes it for live.
+__attribute__((no_sanitize("thread"))) void take_out_runs(const thread_heap* heap, survey_totals& totals) {
+    if (!*const_cast<const volatile bool*>(&heap->has_runs)) return;
+    for (const pending_run& run : heap->runs) {
+        const slice_record* lane = *const_cast<slice_record* const volatile*>(&run.lane);
+        std::uint32_t slots = *const_cast<const volatile std::uint32_t*>(&run.count);
+        if (lane == nullptr || slots > max_run_slots) continue;
+        unsigned c = lane->size_class;
+        if (c >= class_count) continue;  // handed over meanwhile, and the lane is gone
+        take(totals.slots_of[c], slots);
+        take(totals.live_slots, slots);
+        take(totals.live_slot_bytes, std::size_t{slots} * base::class_bytes[c]);
+        totals.not_counted.slots_freed += slots;
+        totals.not_counted.bytes_slots_freed += std::int64_t{slots} * base::class_bytes[c];
+    }
+}
+
 // What is in a thread's cache is free, though its lane takes it for live.
 __attribute__((no_sanitize("thread"))) void take_out_cached(const thread_heap* heap, survey_totals& totals) {
     const thread_cache* cache = __atomic_load_n(&heap->cache, __ATOMIC_ACQUIRE);
     if (cache == nullptr) return;
-    auto take = [](std::size_t& from, std::size_t n) { from -= n < from ? n : from; };
+    auto uncounted = [&](unsigned kind, std::int64_t& taken, std::int64_t& held) {
+        taken += *const_cast<const volatile std::uint32_t*>(&cache->taken[kind]);
+        held -= *const_cast<const volatile std::uint32_t*>(&cache->counted[kind]);
+    };
+    stats::uncounted& rest = totals.not_counted;
+    uncounted(0, rest.cached_slots_taken, rest.cached_slots);
+    uncounted(1, rest.cached_blocks_taken, rest.cached_blocks);
     for (unsigned i = 0; i < cache_classes; ++i) {
         std::size_t blocks = __atomic_load_n(&cache->count[i], __ATOMIC_RELAXED);
         std::size_t bytes = blocks * cache_class_bytes[i];
+        (kind_of_cached(i) == 0 ? rest.cached_slots : rest.cached_blocks) += static_cast<std::int64_t>(blocks);
         if (i < mid_slot_classes) {
             take(totals.slots_of[base::small_classes + i], blocks);
             take(totals.live_slots, blocks);
@@ -41,7 +67,10 @@ __attribute__((no_sanitize("thread"))) void survey(survey_totals& totals) {
         switch (r->kind.load(std::memory_order_acquire)) {
             case slice_kind::slot_lane: {
                 unsigned c = r->size_class;
-                std::uint32_t live = live_slots(r);
+                auto [live, allocated, freed] = count_slots(r);
+                totals.not_counted.slots_allocated += allocated;
+                totals.not_counted.slots_freed += freed;
+                totals.not_counted.bytes_slots_freed += std::int64_t{freed} * base::class_bytes[c];
                 ++totals.slot_lanes;
                 ++totals.slot_lanes_of[c];
                 totals.slots_of[c] += live;
@@ -66,7 +95,10 @@ __attribute__((no_sanitize("thread"))) void survey(survey_totals& totals) {
                 break;
         }
     }
-    for_each_heap([&](const thread_heap* heap) { take_out_cached(heap, totals); });
+    for_each_heap([&](const thread_heap* heap) {
+        take_out_runs(heap, totals);
+        take_out_cached(heap, totals);
+    });
 }
 
 }  // namespace lanes::heap

@@ -90,6 +90,8 @@ void end_of_thread(void* heap_of_thread) {
     current = const_cast<thread_heap*>(&no_heap);
     ended = true;
     abandon_slot_lanes(heap);
+    if (heap->has_runs) stats::uncount(stats::page->threads_with_runs);
+    heap->has_runs = false;
     stats::count(stats::page->threads_ended);
     stats::count(stats::page->slow_mallocs, heap->slow_mallocs);
     heap->slow_mallocs = 0;

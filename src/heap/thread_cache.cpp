@@ -10,6 +10,7 @@
 #include "heap/report.hpp"
 #include "heap/slot_lane.hpp"
 #include "heap/thread.hpp"
+#include "stats/stats_page.hpp"
 
 namespace lanes::heap {
 namespace {
@@ -58,6 +59,7 @@ std::uint32_t limit_now() {
         void* memory = ground::heap_memory();
         if (memory == nullptr) return nullptr;
         __atomic_store_n(&heap->cache, static_cast<thread_cache*>(memory), __ATOMIC_RELEASE);
+        stats::count(stats::page->caches);
     }
     thread_cache* cache = heap->cache;
     if (cache->count[c] == max_cached[c]) shrink(cache, c, max_cached[c] / 2);
@@ -82,6 +84,7 @@ std::uint32_t limit_now() {
     cache->objects[c][count] = s;
     __atomic_store_n(&cache->count[c], static_cast<std::uint8_t>(count + 1), __ATOMIC_RELAXED);
     cache->bytes += cache_class_bytes[c];
+    if (__builtin_expect(++cache->uncounted == stats::max_uncounted_cache_calls, 0)) count_cache(cache);
     return true;
 }
 
@@ -125,6 +128,24 @@ __attribute__((no_sanitize("thread"))) bool is_cached(const void* object) {
 void flush_cache(thread_heap* heap) {
     if (heap->cache == nullptr) return;
     for (unsigned c = 0; c < cache_classes; ++c) shrink(heap->cache, c, 0);
+    count_cache(heap->cache);
+}
+
+// What the lanes do not see: a block that comes back from the cache was freed and is allocated again; one that is in it
+// was freed, though its lane takes it for live.
+void count_cache(thread_cache* cache) {
+    std::uint32_t now[2] = {};
+    for (unsigned c = 0; c < cache_classes; ++c) now[kind_of_cached(c)] += cache->count[c];
+    stats::counter* taken[2] = {&stats::page->cached_slots_taken, &stats::page->cached_blocks_taken};
+    stats::counter* held[2] = {&stats::page->cached_slots, &stats::page->cached_blocks};
+    for (unsigned kind = 0; kind < 2; ++kind) {
+        if (cache->taken[kind] != 0) stats::count(*taken[kind], cache->taken[kind]);
+        if (now[kind] != cache->counted[kind])
+            stats::count(*held[kind], std::uint64_t{now[kind]} - cache->counted[kind]);
+        cache->taken[kind] = 0;
+        cache->counted[kind] = now[kind];
+    }
+    cache->uncounted = 0;
 }
 
 }  // namespace lanes::heap

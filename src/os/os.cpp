@@ -13,43 +13,17 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "os/call.hpp"
+
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
+#endif
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
 #endif
 
 namespace lanes::os {
 namespace {
-
-// The kernel's answer: a value, or -errno.
-long call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) {
-#if defined(__x86_64__)
-    long result;
-    register long r10 __asm__("r10") = d;
-    register long r8 __asm__("r8") = e;
-    register long r9 __asm__("r9") = f;
-    __asm__ volatile("syscall"
-                     : "=a"(result)
-                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
-                     : "rcx", "r11", "memory");
-    return result;
-#elif defined(__aarch64__)
-    register long x8 __asm__("x8") = number;
-    register long x0 __asm__("x0") = a;
-    register long x1 __asm__("x1") = b;
-    register long x2 __asm__("x2") = c;
-    register long x3 __asm__("x3") = d;
-    register long x4 __asm__("x4") = e;
-    register long x5 __asm__("x5") = f;
-    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
-    return x0;
-#else
-#error "lanes knows the system call convention of x86-64 and AArch64 only"
-#endif
-}
-
-long address(const void* p) { return reinterpret_cast<long>(p); }
-bool failed(long result) { return result < 0 && result > -4096; }
-void* pointer(long result) { return failed(result) ? nullptr : reinterpret_cast<void*>(result); }
 
 constexpr long anonymous = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
 
@@ -108,23 +82,14 @@ bool move_pages(void* from, void* to, std::size_t bytes) {
     return true;
 }
 
-void* map_shared_file(const char* path, std::size_t offset, std::size_t bytes) {
-    long fd = call(SYS_openat, AT_FDCWD, address(path), O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-    if (failed(fd)) return nullptr;
-    // Touching a page beyond the end of the file is SIGBUS, so the length is asked first.
-    long end = call(SYS_lseek, fd, 0, SEEK_END);
-    void* at = nullptr;
-    bool there = !failed(end) && static_cast<std::size_t>(end) >= offset + bytes;
-    // And on a full file system, too: its blocks are taken now. (Where that is not supported, they are taken at the
-    // touch.)
-    if (there && call(SYS_fallocate, fd, 0, static_cast<long>(offset), static_cast<long>(bytes)) == -ENOSPC)
-        there = false;
-    if (there) {
-        at = pointer(call(SYS_mmap, 0, static_cast<long>(bytes), PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-                          static_cast<long>(offset)));
-    }
-    call(SYS_close, fd);
-    return at;
+bool populate(void* at, std::size_t bytes) {
+    long result = call(SYS_madvise, address(at), static_cast<long>(bytes), MADV_POPULATE_WRITE);
+    if (result != -EINVAL) return !failed(result);
+    // Before Linux 5.14: a write on our behalf fails where our own would end the process.
+    char byte = 0;
+    iovec local{&byte, 1}, remote{at, 1};
+    if (!read_memory(at, &byte, 1)) return false;
+    return call(SYS_process_vm_writev, call(SYS_getpid), address(&local), 1, address(&remote), 1) == 1;
 }
 
 bool read_memory(const void* from, void* to, std::size_t bytes) {

@@ -41,9 +41,6 @@ bool renew(void* at, std::size_t bytes);
 // nothing has moved, and `to` is as it was.
 bool move_pages(void* from, void* to, std::size_t bytes);
 
-// Maps `bytes` bytes of a file, shared and writable. Null when it cannot be opened or is shorter.
-void* map_shared_file(const char* path, std::size_t offset, std::size_t bytes);
-
 // Copies memory of this process that may not be there: false when it is not mapped or not readable.
 bool read_memory(const void* from, void* to, std::size_t bytes);
 
@@ -56,6 +53,9 @@ void sleep_ms(std::uint64_t milliseconds);
 
 // Sixteen random bytes that the kernel gave this process at exec; no system call.
 void random_bytes(std::uint64_t out[2]);
+
+// Takes the memory behind pages of a shared mapping now. False when there is none: touching them would be SIGBUS.
+bool populate(void* at, std::size_t bytes);
 
 // Whether the process runs with rights that its user does not have (setuid and the like).
 bool elevated();

@@ -5,7 +5,7 @@ import re
 import struct
 
 HEADER = pathlib.Path(__file__).resolve().parents[2] / "src/stats/stats_page.hpp"
-FIXED = struct.Struct("<QIIQ40s")          # magic, version, pid, started_ns, program
+FIXED = struct.Struct("<QIIQQQQII40s")     # magic, version, pid, four times, state, images, program
 FILE_HEADER = struct.Struct("<QIII")       # magic, version, slots, claimed
 
 
@@ -19,10 +19,11 @@ def _layout():
     body = body[:body.index("\n};")]
     counters = re.findall(r"^\s*counter (\w+);", body, re.M)
     assert counters and "char program[40]" in body, f"{HEADER} has another layout than stats_file.py knows"
-    return constant("stats_magic"), constant("stats_version"), constant("stats_slot_bytes"), counters
+    return (constant("stats_magic"), constant("stats_version"), constant("stats_slot_bytes"),
+            constant("first_process_slot"), counters)
 
 
-MAGIC, VERSION, SLOT_BYTES, COUNTERS = _layout()
+MAGIC, VERSION, SLOT_BYTES, FIRST, COUNTERS = _layout()
 # Every process that allocates counts in one of these.
 ALLOCATIONS = ("slow_mallocs", "slots_allocated", "blocks_allocated", "blobs_allocated")
 assert set(ALLOCATIONS) <= set(COUNTERS)
@@ -32,18 +33,18 @@ def create(path, slots=8192):
     """A sparse file with room for `slots` processes. Processes of other users must be able to write it."""
     with open(path, "wb") as file:
         file.write(FILE_HEADER.pack(MAGIC, VERSION, slots, 0))
-        file.truncate(SLOT_BYTES * (slots + 1))
+        file.truncate(SLOT_BYTES * (slots + FIRST))
     path.chmod(0o666)
 
 
 def read(path):
     """One dictionary per claimed slot: pid, program and every counter."""
     data = path.read_bytes()
-    _, _, slots, claimed = FILE_HEADER.unpack_from(data)
+    _, _, slots, _ = FILE_HEADER.unpack_from(data)
     found = []
-    for index in range(1, min(slots, claimed) + 1):
+    for index in range(FIRST, slots + FIRST):
         base = index * SLOT_BYTES
-        magic, version, pid, _, program = FIXED.unpack_from(data, base)
+        magic, version, pid, *_, program = FIXED.unpack_from(data, base)
         if magic != MAGIC or version != VERSION:
             continue
         values = struct.unpack_from(f"<{len(COUNTERS)}Q", data, base + FIXED.size)

@@ -5,6 +5,7 @@
 #include <thread>
 #include <vector>
 
+#include "heap/thread.hpp"
 #include "tests/stress/verified.hpp"
 
 using namespace lanes;
@@ -147,9 +148,11 @@ int main(int argc, char** argv) {
     });
     all.emplace_back([] {
         while (!stop.load(std::memory_order_relaxed)) {
-            lanes_stats s;
+            lanes_stats s{};
+            s.size = sizeof s;
             lanes_get_stats(&s);
-            if (s.live > s.reserved) test::fail("a survey counts more than there is", nullptr, s.live, s.reserved);
+            if (s.live_bytes > s.reserved)
+                test::fail("a survey counts more than there is", nullptr, s.live_bytes, s.reserved);
             std::this_thread::yield();
         }
     });

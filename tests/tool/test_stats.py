@@ -10,12 +10,12 @@ import unittest
 from support import COMMAND, LIBRARY, SOURCE_ROOT, ToolTest
 
 MAGIC = int.from_bytes(b"\0LANESS1", "little")
-VERSION = 1
+VERSION = 2
 
 
-def counters_in_the_source():
-    with open(os.path.join(SOURCE_ROOT, "src/stats/stats_page.hpp"), encoding="utf-8") as file:
-        return re.findall(r"^    counter (\w+);", file.read(), re.MULTILINE)
+def numbers_in_the_source():
+    with open(os.path.join(SOURCE_ROOT, "src/stats/numbers.cpp"), encoding="utf-8") as file:
+        return re.findall(r'^    \{"(\w+)", ', file.read(), re.MULTILINE)
 
 
 class Process(ToolTest):
@@ -24,7 +24,7 @@ class Process(ToolTest):
         run = self.lanes("stats", str(process.pid))
         self.assert_runs(run)
         self.assertIn(f"allocating (process {process.pid})", run.stdout)
-        for name in counters_in_the_source():
+        for name in numbers_in_the_source():
             self.assertRegex(run.stdout, rf"(?m)^  {name} +\S.*  \S")
 
     def test_json(self):
@@ -32,17 +32,21 @@ class Process(ToolTest):
         row = json.loads(self.lanes("stats", "--json", str(process.pid)).stdout)
         self.assertEqual(row["pid"], process.pid)
         self.assertEqual(row["program"], "allocating")
-        self.assertGreater(row["slots_allocated"], 10000)
+        self.assertGreater(row["slots_allocated"]["at_least"], 10000)
         self.assertGreater(row["peak_bytes"], 1 << 20)
-        for name in counters_in_the_source():
-            self.assertIsInstance(row[name], int)
+        for name in numbers_in_the_source():
+            self.assertIn(name, row)
+            if isinstance(row[name], dict):
+                self.assertLess(row[name]["at_least"], row[name]["at_most"])
+            else:
+                self.assertIsInstance(row[name], int)
 
     def test_process_with_a_shared_page(self):
         process = self.start(COMMAND, "run", "--", self.allocating(), "wait")
         with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="utf-8") as children:
             child = children.read().split()[0]
         row = json.loads(self.lanes("stats", "--json", child).stdout)
-        self.assertGreater(row["slots_allocated"], 10000)
+        self.assertGreater(row["slots_allocated"]["at_least"], 10000)
 
     @unittest.skipUnless(os.geteuid() == 0, "only root may open the mapping of a deleted file")
     def test_library_that_was_deleted(self):
@@ -68,7 +72,7 @@ class File(ToolTest):
         path = self.path(name)
         with open(path, "wb") as file:
             file.write(struct.pack("<QII", MAGIC, VERSION, slots))
-            file.truncate((slots + 1) * 1024)
+            file.truncate((slots + 2) * 1024)
         return path
 
     def fill(self, path, processes):
@@ -88,9 +92,11 @@ class File(ToolTest):
         path = self.make("five", 4)
         self.fill(path, 5)
         run = self.lanes("stats", path)
-        self.assertIn("1 more processes found no slot", run.stdout)
+        self.assertIn("1 more had ended when their slots were wanted", run.stdout)
         content = json.loads(self.lanes("stats", "--json", path).stdout)
         self.assertEqual((content["slots"], content["claimed"], len(content["processes"])), (4, 5, 4))
+        self.assertEqual((content["folded"], content["unplaced"]), (1, 0))
+        self.assertEqual(content["ended"]["objects_allocated"], content["processes"][0]["objects_allocated"])
 
     def test_empty(self):
         self.assert_runs(self.lanes("stats", self.make("empty", 4)))

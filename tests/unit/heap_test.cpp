@@ -308,9 +308,10 @@ TEST(heap, a_survey_by_the_only_thread_is_exact) {
                 for (unsigned c = 0; c < class_count; ++c) classes += t.slots_of[c], lanes += t.slot_lanes_of[c];
                 ASSERT_EQ(classes, slots) << "step " << step;
                 ASSERT_EQ(lanes + bump_lanes(), t.slot_lanes);
-                lanes_stats stats;
+                lanes_stats stats{};
+                stats.size = sizeof stats;
                 lanes_get_stats(&stats);
-                ASSERT_EQ(stats.live, slot_bytes + block_bytes + blob_bytes);
+                ASSERT_EQ(stats.live_bytes, slot_bytes + block_bytes + blob_bytes);
             }
         }
         for (void* p : live) lanes_free(p);

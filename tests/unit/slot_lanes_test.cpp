@@ -376,10 +376,13 @@ TEST_F(slot_lane_test, runs_of_a_thread_that_ends_are_handed_over) {
         auto slots = allocate_slots(3, 3);  // too few to be handed over before the end
         test::in_new_thread([&] {
             free_all(allocate_slots(3, 1));  // gives the thread a heap, and so pending runs
+            std::uint64_t handed_over = stats::value(stats::page->remote_slots);
             free_all(slots);
-            EXPECT_EQ(survey_now().slots_of[3], 3u);
+            EXPECT_EQ(stats::value(stats::page->remote_slots), handed_over);
+            EXPECT_EQ(survey_now().slots_of[3], 0u);  // and yet they are known to be free
         });
         EXPECT_EQ(survey_now().slots_of[3], 0u);
+        EXPECT_EQ(survey_now().not_counted.slots_freed, 0);
     });
 }
 

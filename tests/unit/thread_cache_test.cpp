@@ -36,9 +36,10 @@ survey_totals survey_now() {
     return t;
 }
 std::size_t live_now() {
-    lanes_stats s;
+    lanes_stats s{};
+    s.size = sizeof s;
     lanes_get_stats(&s);
-    return s.live;
+    return s.live_bytes;
 }
 unsigned cached_of(std::size_t bytes) {
     return current->cache == nullptr ? 0 : current->cache->count[cache_class_of(bytes)];

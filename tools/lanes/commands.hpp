@@ -40,6 +40,8 @@ int record(const record_options& options, const std::vector<std::string>& comman
 int doctor(const std::string& command_or_pid);
 int list_options(options_format format);
 int stats(const std::string& pid_or_file, bool json);
+int describe_numbers();  // docs/numbers.md
+std::string numbers_help();
 int compare_allocators(const compare::comparison_options& options, const report_files& files,
                        const std::vector<std::string>& command);
 int bench(const compare::bench_options& options, const bench_actions& actions, const report_files& files);

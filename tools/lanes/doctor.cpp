@@ -52,12 +52,11 @@ int doctor_process(pid_t pid) {
     if (found.works) {
         try {
             snapshot now = read_process_stats(pid);
-            found.facts.emplace_back("heap",
-                                     fmt::format("{} at its peak, {} slots, {} blocks, {} blobs allocated so far",
-                                                 format_bytes(now[&stats::process_stats::peak_bytes]),
-                                                 format_events(now[&stats::process_stats::slots_allocated]),
-                                                 format_events(now[&stats::process_stats::blocks_allocated]),
-                                                 format_events(now[&stats::process_stats::blobs_allocated])));
+            found.facts.emplace_back(
+                "heap", fmt::format("{} at its peak, {} objects allocated so far, {} freed",
+                                    format_bytes(now[&stats::process_stats::peak_bytes]),
+                                    format_bounds(stats::number_unit::objects, stats::objects_allocated(*now.counters)),
+                                    format_bounds(stats::number_unit::objects, stats::objects_freed(*now.counters))));
         } catch (const failure& problem) {
             found.notes.emplace_back(problem.what());
         }

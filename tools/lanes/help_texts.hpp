@@ -58,7 +58,9 @@ inline constexpr const char* options_notes =
 inline constexpr const char* stats_notes =
     "A number is a process; anything else is a statistics file, such as LANES_STATS names in a program that\n"
     "`lanes run` started. The number of a `lanes run` means the process that it started. The process goes on\n"
-    "undisturbed. Byte counts in JSON are bytes.\n";
+    "undisturbed. In JSON, byte counts are bytes; a number that is not exact is {\"at_least\", \"at_most\"}, one that\n"
+    "is unknown is null.\n"
+    "\n";
 
 inline constexpr const char* compare_notes =
     "Allocators run interleaved, in rotating order, after a warm-up that does not count; what is compared is the\n"

@@ -242,10 +242,21 @@ class command_line {
     void add_stats() {
         auto json = std::make_shared<bool>(false);
         auto subject = std::make_shared<std::string>();
-        subcommand& stats = add("stats", "print the counters of a process or of a statistics file", stats_notes);
-        stats.parser->add_option("pid|file", *subject, "a process id or a statistics file")->required();
-        stats.parser->add_flag("--json", *json, "for programs");
-        stats.start = [json, subject](const words&) { return lanes::tool::stats(*subject, *json); };
+        subcommand& stats = add("stats", "print the numbers of a process or of a statistics file", stats_notes);
+        stats.parser->footer(stats_notes + numbers_help());
+        auto describe = std::make_shared<bool>(false);
+        auto of = stats.parser->add_option("pid|file", *subject, "a process id or a statistics file");
+        auto how = stats.parser->add_flag("--json", *json, "for programs");
+        stats.parser->add_flag("--describe", *describe, "print what each number means, as docs/numbers.md, and leave")
+            ->excludes(of)
+            ->excludes(how);
+        stats.start = [json, describe, subject](const words&) {
+            if (*describe) return describe_numbers();
+            if (subject->empty()) {
+                throw failure(exit_code::bad_input, "pid|file is required; `lanes stats --help` shows how");
+            }
+            return lanes::tool::stats(*subject, *json);
+        };
     }
 
     void add_record() {

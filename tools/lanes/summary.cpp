@@ -1,4 +1,4 @@
-// Turns the statistics of a run into six lines for people.
+// Turns the statistics of a run into a few lines for people.
 #include "tools/lanes/summary.hpp"
 
 #include <fmt/format.h>
@@ -10,18 +10,14 @@ namespace lanes::tool {
 namespace {
 
 using stats::process_stats;
+constexpr auto objects = stats::number_unit::objects;
 
 constexpr std::size_t most_names = 6;
-
-std::int64_t sum(const std::vector<snapshot>& processes, stats::counter process_stats::*field) {
-    std::int64_t total = 0;
-    for (const snapshot& process : processes) total += process[field];
-    return total;
-}
 
 std::vector<std::string> programs_of(const std::vector<snapshot>& processes) {
     std::vector<std::string> names;
     for (const snapshot& process : processes) {
+        if (process.totals) continue;
         if (std::find(names.begin(), names.end(), process.program) == names.end()) names.push_back(process.program);
     }
     return names;
@@ -31,6 +27,23 @@ std::string some_of(std::vector<std::string> names) {
     bool more = names.size() > most_names;
     if (more) names.resize(most_names);
     return fmt::format("{}{}", fmt::join(names, ", "), more ? ", ..." : "");
+}
+
+// What the process held when it ended, if it ended in order.
+std::string at_the_end(const snapshot& process) {
+    const process_stats& s = *process.counters;
+    std::uint64_t heap = stats::value(s.heap_resident_bytes);
+    if (process.totals || !process.exited) {
+        return fmt::format("what it held at its end is unknown: {}",
+                           process.totals ? "its place was taken for another process"
+                                          : "it was killed, called _exit, or is still running");
+    }
+    auto bytes = [](std::uint64_t n) { return format_bytes(static_cast<std::int64_t>(n)); };
+    std::string live = bytes(stats::value(s.live_bytes));
+    if (heap == stats::unknown) return fmt::format("{} live at its end, in RAM unknown (no /proc)", live);
+    auto ratio = fragmentation_of(process);
+    return fmt::format("{} live at its end, {} of heap in RAM (fragmentation {}), RSS {}", live, bytes(heap),
+                       ratio ? fmt::format("{:.2f}", *ratio) : "unknown", bytes(stats::value(s.resident_bytes)));
 }
 
 }  // namespace
@@ -52,28 +65,33 @@ std::string summary_text(const finished_run& run) {
         line("next", fmt::format("lanes doctor {}", run.command[0]));
         return text;
     }
+    const stats_file_content& all = run.statistics;
     std::string unseen;
-    if (run.statistics.claimed > run.statistics.slots) {
-        unseen = fmt::format("; {} more had no room in the statistics file and are not in these numbers",
-                             run.statistics.claimed - run.statistics.slots);
+    if (all.unplaced > 0) unseen = fmt::format("; {} more found no slot and are not in these numbers", all.unplaced);
+    if (all.unreadable > 0) {
+        unseen += fmt::format("; those of {} other users cannot be read and are not in these numbers", all.unreadable);
     }
-    line("processes", fmt::format("{} on lanes ({}){}", processes.size(), some_of(programs_of(processes)), unseen));
+    std::int64_t images = 0;
+    for (const snapshot& process : processes) images += process.images;
+    std::string programs = images > all.claimed - all.unplaced ? fmt::format(", {} programs", images) : "";
+    line("processes", fmt::format("{} on lanes{} ({}){}", all.claimed - all.unplaced, programs,
+                                  some_of(programs_of(processes)), unseen));
+    line("objects", fmt::format("{} allocated, {} freed, {} live at the end",
+                                format_bounds(objects, all.sum(stats::objects_allocated)),
+                                format_bounds(objects, all.sum(stats::objects_freed)),
+                                format_bounds(objects, all.sum(stats::live_objects))));
 
     const auto& largest =
         *std::max_element(processes.begin(), processes.end(), [](const snapshot& a, const snapshot& b) {
             return a[&process_stats::peak_bytes] < b[&process_stats::peak_bytes];
         });
-    line("peak", fmt::format("{} of heap in the largest ({}, process {})",
-                             format_bytes(largest[&process_stats::peak_bytes]), largest.program, largest.pid));
-    line("slots", fmt::format("{} allocated, {} freed; {} blocks, {} blobs",
-                              format_events(sum(processes, &process_stats::slots_allocated)),
-                              format_events(sum(processes, &process_stats::slots_freed)),
-                              format_events(sum(processes, &process_stats::blocks_allocated)),
-                              format_events(sum(processes, &process_stats::blobs_allocated))));
-    line("purged", fmt::format("{} given back to the system while running",
-                               format_bytes(sum(processes, &process_stats::purged_bytes))));
-    std::int64_t errors = sum(processes, &process_stats::errors);
-    std::int64_t failures = sum(processes, &process_stats::failures);
+    line("peak", fmt::format("{} of heap in the largest ({}, process {}); {}",
+                             format_bytes(largest[&process_stats::peak_bytes]), largest.program, largest.pid,
+                             at_the_end(largest)));
+    line("purged",
+         fmt::format("{} given back to the system while running", format_bytes(all.sum(&process_stats::purged_bytes))));
+    std::int64_t errors = all.sum(&process_stats::errors);
+    std::int64_t failures = all.sum(&process_stats::failures);
     line("errors",
          fmt::format("{} bad frees or damaged lists, {} requests without memory",
                      errors == 0 ? "no" : format_events(errors), failures == 0 ? "no" : format_events(failures)));

@@ -1,38 +1,27 @@
-// What each counter of a process means, and a copy of them taken at one moment.
+// A copy of a process's counters taken at one moment, and how numbers are written.
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <optional>
-#include <span>
 #include <string>
 
-#include "stats/stats_page.hpp"
+#include "stats/numbers.hpp"
 
 namespace lanes::tool {
 
-enum class counter_unit : std::uint8_t { bytes, events };
-
-struct counter_info {
-    const char* name;  // as in process_stats and in JSON
-    stats::counter stats::process_stats::*field;
-    counter_unit unit;
-    const char* meaning;
-};
-
-inline constexpr std::size_t counter_count =
-    (sizeof(stats::process_stats) - offsetof(stats::process_stats, reserved_bytes)) / sizeof(stats::counter);
-
-// In the order of process_stats, all of them.
-std::span<const counter_info, counter_count> counter_table();
-
 struct snapshot {
     std::uint32_t pid = 0;
-    std::uint64_t started_ns = 0;
-    std::string program;
-    std::array<std::int64_t, counter_count> values{};  // signed: a reader between two updates may see less than zero
+    std::uint64_t started_ns = 0;  // CLOCK_REALTIME; 0: not known
+    std::string program;           // of its latest image
+    std::uint32_t images = 1;
+    bool exited = false;  // in order, so that everything was counted
+    bool totals = false;  // not a process: what processes counted whose slots were taken for others
+    std::shared_ptr<stats::process_stats> counters = std::make_shared<stats::process_stats>();
 
+    // What an estimate or an exact counter says; 0 when it is not known.
     std::int64_t operator[](stats::counter stats::process_stats::*field) const;
 };
 
@@ -41,8 +30,13 @@ using raw_stats = std::array<std::byte, sizeof(stats::process_stats)>;
 // Nothing when the bytes are not statistics in the version that this command knows.
 std::optional<snapshot> take_snapshot(const raw_stats& raw);
 
+// RAM behind the heap over the bytes in live objects; nothing unless both are known, or when nothing is live.
+std::optional<double> fragmentation_of(const snapshot& process);
+
 std::string format_bytes(std::int64_t bytes);    // "1.5 MiB"
 std::string format_events(std::int64_t events);  // "1,234,567"
-std::string format_value(counter_unit unit, std::int64_t value);
+std::string format_value(stats::number_unit unit, std::int64_t value);
+// "1,234", "1,200 to 1,300" (at least and at most), "unknown".
+std::string format_bounds(stats::number_unit unit, stats::bounds value);
 
 }  // namespace lanes::tool

@@ -3,11 +3,13 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
 #include <climits>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <sstream>
@@ -125,6 +127,44 @@ std::vector<pid_t> children_of(pid_t parent) {
         if (its_parent == parent) children.push_back(pid);
     }
     return children;
+}
+
+std::uint64_t start_time_ns(pid_t pid) {
+    std::string text = read_proc_file(pid, "stat");
+    // The program's name, in parentheses, may hold anything.
+    auto behind = text.rfind(')');
+    if (behind == std::string::npos) return 0;
+    std::istringstream fields(text.substr(behind + 1));
+    std::string skipped;
+    for (int field = 3; field < 22; ++field) fields >> skipped;
+    std::uint64_t ticks = 0;
+    long per_second = sysconf(_SC_CLK_TCK);
+    timespec boot{}, now{};
+    if (!(fields >> ticks) || per_second <= 0 || clock_gettime(CLOCK_BOOTTIME, &boot) != 0 ||
+        clock_gettime(CLOCK_REALTIME, &now) != 0) {
+        return 0;
+    }
+    constexpr std::int64_t second = 1'000'000'000;
+    std::int64_t at_boot = (now.tv_sec - boot.tv_sec) * second + now.tv_nsec - boot.tv_nsec;
+    return static_cast<std::uint64_t>(at_boot) + ticks * static_cast<std::uint64_t>(second / per_second);
+}
+
+resident_bytes read_resident(pid_t pid, std::uint64_t from, std::uint64_t to) {
+    resident_bytes found;
+    bool inside = false;
+    std::istringstream lines(read_proc_file(pid, "smaps"));
+    for (std::string line; std::getline(lines, line);) {
+        auto dash = line.find('-'), colon = line.find(':'), blank = line.find(' ');
+        if (dash != std::string::npos && dash < blank && (colon == std::string::npos || colon > blank)) {
+            std::uint64_t start = parse_hex(std::string_view(line).substr(0, dash));
+            inside = start >= from && start < to;
+        } else if (line.starts_with("Rss:")) {
+            std::uint64_t kib = std::strtoull(line.c_str() + 4, nullptr, 10);
+            found.process += kib << 10;
+            if (inside) found.range += kib << 10;
+        }
+    }
+    return found;
 }
 
 std::string executable_of(pid_t pid) {

@@ -33,6 +33,15 @@ std::map<pid_t, pid_t> read_parents();
 // None if there is no such process.
 std::vector<pid_t> children_of(pid_t parent);
 
+// When a process started, CLOCK_REALTIME; 0 when that cannot be told.
+std::uint64_t start_time_ns(pid_t pid);
+
+// Memory of a process in RAM, from /proc/PID/smaps: of all of it, and of the mappings that begin in [from, to).
+struct resident_bytes {
+    std::uint64_t process = 0, range = 0;
+};
+resident_bytes read_resident(pid_t pid, std::uint64_t from, std::uint64_t to);
+
 // The failure for a file in /proc that could not be read, from errno.
 [[noreturn]] void throw_unreadable(pid_t pid, std::string_view file, int error);
 

@@ -2,7 +2,6 @@
 #include "config/start.hpp"
 #include "heap/heap.hpp"
 #include "heap/product.hpp"
-#include "stats/process_stats.hpp"
 
 namespace lanes::heap {
 
@@ -13,6 +12,6 @@ bool read_settings(settings& s) {
 }
 
 const outside* outside_heap() { return nullptr; }
-void process_was_forked() { stats::begin_stats_in_child(); }
+void process_was_forked() { config::count_as_child(); }
 
 }  // namespace lanes::heap

@@ -1,0 +1,39 @@
+// A system call made without libc's wrappers: errno stays as it is, and no shim that wraps a call sees it.
+#pragma once
+
+#include <cstdint>
+
+namespace lanes::os {
+
+// The kernel's answer: a value, or -errno.
+inline long call(long number, long a = 0, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) {
+#if defined(__x86_64__)
+    long result;
+    register long r10 __asm__("r10") = d;
+    register long r8 __asm__("r8") = e;
+    register long r9 __asm__("r9") = f;
+    __asm__ volatile("syscall"
+                     : "=a"(result)
+                     : "a"(number), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+                     : "rcx", "r11", "memory");
+    return result;
+#elif defined(__aarch64__)
+    register long x8 __asm__("x8") = number;
+    register long x0 __asm__("x0") = a;
+    register long x1 __asm__("x1") = b;
+    register long x2 __asm__("x2") = c;
+    register long x3 __asm__("x3") = d;
+    register long x4 __asm__("x4") = e;
+    register long x5 __asm__("x5") = f;
+    __asm__ volatile("svc 0" : "+r"(x0) : "r"(x8), "r"(x1), "r"(x2), "r"(x3), "r"(x4), "r"(x5) : "memory");
+    return x0;
+#else
+#error "lanes knows the system call convention of x86-64 and AArch64 only"
+#endif
+}
+
+inline long address(const void* p) { return reinterpret_cast<long>(p); }
+inline bool failed(long result) { return result < 0 && result > -4096; }
+inline void* pointer(long result) { return failed(result) ? nullptr : reinterpret_cast<void*>(result); }
+
+}  // namespace lanes::os
