@@ -155,22 +155,6 @@ TEST_P(every_highway, an_added_lane_has_room_for_the_alignment_too) {
     }
 }
 
-TEST_P(every_highway, refuses_what_no_lane_could_ever_give) {
-    highway h = make({.lanes = {4 * kib}});
-    for (std::uint64_t bytes :
-         {std::uint64_t{0}, negative, highway_limits::max_lane_capacity + 1, std::uint64_t{1} << 63}) {
-        EXPECT_EQ(h.try_allocate(bytes).error(), errc::size_out_of_range) << bytes;
-        EXPECT_EQ(thrown_by([&] { h.allocate(bytes); }), errc::size_out_of_range) << bytes;
-    }
-    for (std::uint64_t alignment :
-         {std::uint64_t{0}, std::uint64_t{3}, std::uint64_t{48}, 2 * max_alignment, negative}) {
-        EXPECT_EQ(h.try_allocate(16, alignment).error(), errc::bad_alignment) << alignment;
-        EXPECT_EQ(thrown_by([&] { h.allocate(16, alignment); }), errc::bad_alignment) << alignment;
-    }
-    EXPECT_EQ(h.lanes_made(), 1u);
-    EXPECT_EQ(h.total_live(), 0u);
-}
-
 TEST_P(every_highway, alignments_above_a_page_are_only_for_lanes_of_one_process) {
     highway h = make({.lanes = {4 * kib}, .default_lane_capacity = 4 * kib});
     for (std::uint64_t alignment : {std::uint64_t{8} << 10, 2 * mib}) {

