@@ -35,17 +35,16 @@ __attribute__((no_sanitize("thread"))) void take_out_runs(const thread_heap* hea
 __attribute__((no_sanitize("thread"))) void take_out_cached(const thread_heap* heap, survey_totals& totals) {
     const thread_cache* cache = __atomic_load_n(&heap->cache, __ATOMIC_ACQUIRE);
     if (cache == nullptr) return;
-    auto uncounted = [&](unsigned kind, std::int64_t& taken, std::int64_t& held) {
-        taken += *const_cast<const volatile std::uint32_t*>(&cache->taken[kind]);
-        held -= *const_cast<const volatile std::uint32_t*>(&cache->counted[kind]);
-    };
     stats::uncounted& rest = totals.not_counted;
-    uncounted(0, rest.cached_slots_taken, rest.cached_slots);
-    uncounted(1, rest.cached_blocks_taken, rest.cached_blocks);
+    rest.cached_slots -= *const_cast<const volatile std::uint32_t*>(&cache->counted[0]);
+    rest.cached_blocks -= *const_cast<const volatile std::uint32_t*>(&cache->counted[1]);
     for (unsigned i = 0; i < cache_classes; ++i) {
         std::size_t blocks = __atomic_load_n(&cache->count[i], __ATOMIC_RELAXED);
         std::size_t bytes = blocks * cache_class_bytes[i];
-        (kind_of_cached(i) == 0 ? rest.cached_slots : rest.cached_blocks) += static_cast<std::int64_t>(blocks);
+        bool slots = kind_of_cached(i) == 0;
+        (slots ? rest.cached_slots : rest.cached_blocks) += static_cast<std::int64_t>(blocks);
+        (slots ? rest.cached_slots_taken : rest.cached_blocks_taken) +=
+            *const_cast<const volatile std::uint8_t*>(&cache->taken[i]);
         if (i < mid_slot_classes) {
             take(totals.slots_of[base::small_classes + i], blocks);
             take(totals.live_slots, blocks);

@@ -60,6 +60,7 @@ std::uint32_t limit_now() {
         if (memory == nullptr) return nullptr;
         __atomic_store_n(&heap->cache, static_cast<thread_cache*>(memory), __ATOMIC_RELEASE);
         stats::count(stats::page->caches);
+        count_cache(heap->cache);
     }
     thread_cache* cache = heap->cache;
     if (cache->count[c] == max_cached[c]) shrink(cache, c, max_cached[c] / 2);
@@ -84,7 +85,7 @@ std::uint32_t limit_now() {
     cache->objects[c][count] = s;
     __atomic_store_n(&cache->count[c], static_cast<std::uint8_t>(count + 1), __ATOMIC_RELAXED);
     cache->bytes += cache_class_bytes[c];
-    if (__builtin_expect(++cache->uncounted == stats::max_uncounted_cache_calls, 0)) count_cache(cache);
+    if (__builtin_expect(--cache->calls_to_count == 0, 0)) count_cache(cache);
     return true;
 }
 
@@ -134,18 +135,21 @@ void flush_cache(thread_heap* heap) {
 // What the lanes do not see: a block that comes back from the cache was freed and is allocated again; one that is in it
 // was freed, though its lane takes it for live.
 void count_cache(thread_cache* cache) {
-    std::uint32_t now[2] = {};
-    for (unsigned c = 0; c < cache_classes; ++c) now[kind_of_cached(c)] += cache->count[c];
-    stats::counter* taken[2] = {&stats::page->cached_slots_taken, &stats::page->cached_blocks_taken};
+    std::uint32_t now[2] = {}, taken[2] = {};
+    for (unsigned c = 0; c < cache_classes; ++c) {
+        now[kind_of_cached(c)] += cache->count[c];
+        taken[kind_of_cached(c)] += cache->taken[c];
+        cache->taken[c] = 0;
+    }
+    stats::counter* takes[2] = {&stats::page->cached_slots_taken, &stats::page->cached_blocks_taken};
     stats::counter* held[2] = {&stats::page->cached_slots, &stats::page->cached_blocks};
     for (unsigned kind = 0; kind < 2; ++kind) {
-        if (cache->taken[kind] != 0) stats::count(*taken[kind], cache->taken[kind]);
+        if (taken[kind] != 0) stats::count(*takes[kind], taken[kind]);
         if (now[kind] != cache->counted[kind])
             stats::count(*held[kind], std::uint64_t{now[kind]} - cache->counted[kind]);
-        cache->taken[kind] = 0;
         cache->counted[kind] = now[kind];
     }
-    cache->uncounted = 0;
+    cache->calls_to_count = stats::max_uncounted_cache_calls;
 }
 
 }  // namespace lanes::heap

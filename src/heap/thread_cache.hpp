@@ -26,11 +26,9 @@ struct thread_cache {
     std::uint32_t bytes;                // of all objects in it
     std::uint32_t limit;                // of bytes, as of when it was last reached
     std::uint8_t count[cache_classes];  // read by other threads in a survey
-    // Slots and blocks apart, as `kind_of_cached` says: taken out again and not yet counted, and what was last counted
-    // as being in the cache. A survey reads them too.
-    std::uint32_t taken[2];
-    std::uint32_t counted[2];
-    std::uint32_t uncounted;  // calls since the last count
+    std::uint8_t taken[cache_classes];  // out again since the last count; at most max_uncounted_cache_calls
+    std::uint32_t calls_to_count;
+    std::uint32_t counted[2];  // in the cache at the last count: slots, blocks
     free_slot* objects[cache_classes][cache_depth];
 };
 static_assert(sizeof(thread_cache) <= ground::heap_bytes);
@@ -69,8 +67,8 @@ inline void* take_cached(thread_heap* heap, unsigned c) {
     free_slot* s = cache->objects[c][left];
     __atomic_store_n(&cache->count[c], static_cast<std::uint8_t>(left), __ATOMIC_RELAXED);
     cache->bytes -= cache_class_bytes[c];
-    ++cache->taken[kind_of_cached(c)];
-    if (__builtin_expect(++cache->uncounted == stats::max_uncounted_cache_calls, 0)) count_cache(cache);
+    ++cache->taken[c];
+    if (__builtin_expect(--cache->calls_to_count == 0, 0)) count_cache(cache);
     if (__builtin_expect(next_of(s) != cached_mark_of(s), 0)) report_cached_damage(s);
     set_raw_link(s, 0);
     return s;

@@ -47,12 +47,6 @@ bounds live(std::int64_t counted, std::int64_t less, std::int64_t more) {
 bounds live_blobs(const process_stats& s) {
     return live(read(s.inherited_blobs) + read(s.blobs_allocated) - read(s.blobs_freed) - read(s.dropped_blobs), 0, 0);
 }
-bounds inherited_objects(const process_stats& s) {
-    return from(read(s.inherited_slots) + read(s.inherited_blocks) + read(s.inherited_blobs), 0);
-}
-bounds dropped_objects(const process_stats& s) {
-    return from(read(s.dropped_slots) + read(s.dropped_blocks) + read(s.dropped_blobs), 0);
-}
 bounds images(const process_stats& s) { return from(s.images, 0); }
 bounds backed_bytes(const process_stats& s) { return from(read(s.used_bytes) + read(s.dirty_bytes), 0); }
 bounds live_bytes(const process_stats& s) {
@@ -171,6 +165,13 @@ bounds value_of(const number& n, const process_stats& s) {
     std::uint64_t counted = value(s.*n.field);
     if (counted == unknown) return {0, 0, false};
     return from(static_cast<std::int64_t>(counted), 0);
+}
+
+bounds inherited_objects(const process_stats& s) {
+    return from(read(s.inherited_slots) + read(s.inherited_blocks) + read(s.inherited_blobs), 0);
+}
+bounds dropped_objects(const process_stats& s) {
+    return from(read(s.dropped_slots) + read(s.dropped_blocks) + read(s.dropped_blobs), 0);
 }
 
 bounds live_slots(const process_stats& s) {

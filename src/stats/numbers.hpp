@@ -47,6 +47,8 @@ bounds blocks_allocated(const process_stats&);
 bounds blocks_freed(const process_stats&);
 bounds objects_allocated(const process_stats&);
 bounds objects_freed(const process_stats&);
+bounds inherited_objects(const process_stats&);
+bounds dropped_objects(const process_stats&);
 bounds live_slots(const process_stats&);
 bounds live_blocks(const process_stats&);
 bounds live_objects(const process_stats&);

@@ -141,6 +141,39 @@ PROMISE(malloc_info_writes_closed_xml) {
     free(text);
 }
 
+PROMISE_OF_LANES(malloc_info_has_ranges_that_are_none_backwards_and_a_peak_above_what_is_held) {
+    static void* blocks[2000];
+    for (std::size_t i = 0; i < 2000; ++i) blocks[i] = malloc(i * 8);
+    for (std::size_t i = 0; i < 2000; i += 2) free(blocks[i]);
+    char* text = nullptr;
+    std::size_t length = 0;
+    FILE* stream = open_memstream(&text, &length);
+    REQUIRE(stream != nullptr);
+    CHECK(malloc_info(0, stream) == 0);
+    fclose(stream);
+    std::size_t ranges = 0, total = 0;
+    for (const char* at = text; (at = strstr(at, "<size from=")) != nullptr; ++at, ++ranges) {
+        std::size_t from, to, bytes, count;
+        REQUIRE(sscanf(at, "<size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"", &from, &to, &bytes, &count) ==
+                4);
+        CHECK_WITH(from <= to, "%zu to %zu", from, to);
+        CHECK_WITH(from * count <= bytes && bytes <= to * count, "%zu to %zu: %zu in %zu", from, to, bytes, count);
+        total += bytes;
+    }
+    CHECK(ranges > 10);
+    std::size_t count, size, now, peak;
+    const char* fast = strstr(text, "<total type=\"fast\"");
+    REQUIRE(fast != nullptr && sscanf(fast, "<total type=\"fast\" count=\"%zu\" size=\"%zu\"", &count, &size) == 2);
+    CHECK_WITH(size == total, "free slots %zu, sum of the ranges %zu", size, total);
+    const char* current = strstr(text, "<system type=\"current\"");
+    const char* most = strstr(text, "<system type=\"max\"");
+    REQUIRE(current != nullptr && sscanf(current, "<system type=\"current\" size=\"%zu\"", &now) == 1);
+    REQUIRE(most != nullptr && sscanf(most, "<system type=\"max\" size=\"%zu\"", &peak) == 1);
+    CHECK_WITH(peak >= now, "peak %zu, now %zu", peak, now);
+    free(text);
+    for (std::size_t i = 1; i < 2000; i += 2) free(blocks[i]);
+}
+
 PROMISE(malloc_info_refuses_options) {
     FILE* stream = fopen("/dev/null", "w");
     REQUIRE(stream != nullptr);

@@ -71,6 +71,46 @@ PROMISE_OF_LANES(the_totals_grow_with_what_is_allocated_and_shrink_when_it_is_fr
     CHECK_WITH(after <= before + (1 << 20), "%zu -> %zu -> %zu", before, during, after);
 }
 
+PROMISE_OF_LANES(resident_is_no_more_than_the_process_has_in_ram_and_active_no_less_than_allocated) {
+    auto check = [](const char* when) {
+        std::size_t allocated = read_total("stats.allocated");
+        std::size_t active = read_control<std::size_t>("stats.active");
+        std::size_t resident = read_control<std::size_t>("stats.resident");
+        CHECK_WITH(active >= allocated, "%s: active %zu allocated %zu", when, active, allocated);
+        // The kernel counts a thread's pages in batches, so its RSS may be some pages behind.
+        std::size_t rss = read_control<std::uint64_t>("lanes.resident_bytes") + (512 << 10);
+        CHECK_WITH(resident <= rss, "%s: resident %zu, RSS %zu", when, resident, rss);
+        CHECK_WITH(read_control<std::uint64_t>("lanes.heap_resident_bytes") <= rss, "%s", when);
+    };
+    check("at the start");
+    static void* blocks[20000];
+    for (void*& block : blocks) block = malloc(3000);
+    void* untouched = calloc(1, 200 << 20);
+    check("with memory that was never touched");
+    for (std::size_t i = 0; i < 20000; ++i) {
+        if (i % 16 != 0) free(blocks[i]);
+    }
+    check("with holes");
+    free(untouched);
+    for (std::size_t i = 0; i < 20000; i += 16) free(blocks[i]);
+}
+
+PROMISE_OF_LANES(numbers_are_exact_at_the_moment_of_the_call) {
+    auto read_number = [](const char* name) { return read_control<std::uint64_t>(name); };
+    std::uint64_t allocated = read_number("lanes.objects_allocated"), freed = read_number("lanes.objects_freed");
+    static void* blocks[5000];
+    std::size_t sizes[] = {10, 100, 3000, 50000, 400000};
+    for (std::size_t i = 0; i < 5000; ++i) blocks[i] = malloc(sizes[i % 100 < 97 ? i % 3 : 3 + i % 2]);
+    for (std::size_t i = 0; i < 3000; ++i) free(blocks[i]);
+    std::uint64_t now = read_number("lanes.objects_allocated"), now_freed = read_number("lanes.objects_freed");
+    CHECK_WITH(now - allocated == 5000, "%llu", static_cast<unsigned long long>(now - allocated));
+    CHECK_WITH(now_freed - freed == 3000, "%llu", static_cast<unsigned long long>(now_freed - freed));
+    CHECK(read_number("lanes.live_objects") == now - now_freed);
+    for (std::size_t i = 3000; i < 5000; ++i) free(blocks[i]);
+    std::size_t size = sizeof now;
+    CHECK(mallctl()("lanes.no_such_number", &now, &size, nullptr, 0) == ENOENT);
+}
+
 PROMISE_OF_LANES(purge_gives_free_memory_back) {
     constexpr std::size_t count = 40000;
     static void* blocks[count];

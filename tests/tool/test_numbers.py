@@ -123,8 +123,9 @@ class Numbers(ToolTest):
 
     def test_a_fork_holds_what_it_inherited(self):
         # The parent 1000 and 500 freed; the child frees the 500 that it inherited, and 5 of the 10 that are its own.
-        counts, processes, _, _ = self.summary(self.counting(), "1000", "fork")
+        counts, processes, _, text = self.summary(self.counting(), "1000", "fork")
         self.assertEqual(processes, 2)
+        self.assertIn("; 500 inherited by forks", text)
         self.assertEqual(counts[0], (1010, 1010))
         self.assertEqual(counts[1], (500 + 500 + 5, 500 + 500 + 5))
         self.assertEqual(counts[2], (505, 505))

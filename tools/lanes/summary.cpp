@@ -76,10 +76,18 @@ std::string summary_text(const finished_run& run) {
     std::string programs = images > all.claimed - all.unplaced ? fmt::format(", {} programs", images) : "";
     line("processes", fmt::format("{} on lanes{} ({}){}", all.claimed - all.unplaced, programs,
                                   some_of(programs_of(processes)), unseen));
-    line("objects", fmt::format("{} allocated, {} freed, {} live at the end",
+    // What makes the sum come out: live = inherited + allocated - freed - dropped.
+    std::string besides;
+    if (auto n = all.sum(stats::inherited_objects); n.at_most > 0) {
+        besides += fmt::format("; {} inherited by forks", format_bounds(objects, n));
+    }
+    if (auto n = all.sum(stats::dropped_objects); n.at_most > 0) {
+        besides += fmt::format("; {} dropped by exec", format_bounds(objects, n));
+    }
+    line("objects", fmt::format("{} allocated, {} freed, {} live at the end{}",
                                 format_bounds(objects, all.sum(stats::objects_allocated)),
                                 format_bounds(objects, all.sum(stats::objects_freed)),
-                                format_bounds(objects, all.sum(stats::live_objects))));
+                                format_bounds(objects, all.sum(stats::live_objects)), besides));
 
     const auto& largest =
         *std::max_element(processes.begin(), processes.end(), [](const snapshot& a, const snapshot& b) {
