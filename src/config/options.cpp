@@ -36,10 +36,9 @@ constexpr option table[] = {
     {option_id::huge_from_mib, "LANES_HUGE_PAGES", option_kind::number, 16, 0, 1u << 20, "", "MiB",
      "from this much in use on, new dense memory may be huge pages; 0 never asks for them",
      "to 0 where memory counts more than time, or where latency suffers from the kernel's work on huge pages"},
-    {option_id::reserve_gib, "LANES_RESERVE", option_kind::number, 1024, 1, 1024, "", "GiB",
-     "address space to reserve at start; below 8 none is reserved, and memory is mapped in pieces as it is needed",
-     "down for a program that limits its address space after its start (`RLIMIT_AS`), or where a large virtual size "
-     "alarms a monitor"},
+    {option_id::address_space_gib, "LANES_ADDRESS_SPACE", option_kind::number, 4096, 1, 4096, "", "GiB",
+     "the most address space for blocks below 64 MiB; none is held before it is needed",
+     "hardly ever: down to bound what a program that goes wrong may map"},
     {option_id::scavenger_ms, "LANES_SCAVENGER", option_kind::number, 0, 0, 3600'000, "", "ms",
      "period of a background thread that gives free memory back; 0 starts no thread",
      "to 1000 or so for a service that falls idle after bursts: free memory otherwise goes back only as the program "

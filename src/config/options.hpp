@@ -18,7 +18,7 @@ enum class option_id : std::uint8_t {
     purge_budget_kib,
     purge_share,
     huge_from_mib,
-    reserve_gib,
+    address_space_gib,
     scavenger_ms,
     library,
     count

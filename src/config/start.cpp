@@ -71,7 +71,7 @@ bool start_process(heap::settings& s) {
         os::die();
     }
     stats::begin_stats(values.string(option_id::stats));
-    s.ground.reserve_bytes = values[option_id::reserve_gib] << 30;
+    s.ground.max_bytes = values[option_id::address_space_gib] << 30;
     s.ground.purge_budget_bytes = values[option_id::purge_budget_kib] << 10;
     s.ground.purge_share = values[option_id::purge_share];
     s.ground.huge_from_bytes = values[option_id::huge_from_mib] << 20;

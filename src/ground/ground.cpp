@@ -1,6 +1,7 @@
-// Reservation, and runs of slices taken and given.
+// Runs of slices taken and given; address space mapped as they need it.
 #include "ground/ground.hpp"
 
+#include "ground/address_space.hpp"
 #include "ground/huge.hpp"
 #include "ground/purge.hpp"
 #include "ground/state.hpp"
@@ -9,228 +10,97 @@
 
 namespace lanes::ground {
 
-constinit slice_table table{};
 namespace {
 
-constexpr std::size_t guard_bytes = slice_bytes;
-constexpr std::size_t heaps_bytes = std::size_t{256} << 20;    // 65536 thread heaps
-constexpr std::size_t heaps_step = 64 * 1024;                  // whole pages of any machine
-constexpr std::size_t heaps_scarce = std::size_t{1} << 20;     // where address space is scarce: 128 thread heaps
-constexpr std::size_t min_grow_bytes = std::size_t{4} << 20;   // bytes committed at a time, at least
-constexpr std::size_t max_grow_bytes = std::size_t{64} << 20;  // and at most, unless one request is larger
-constexpr std::size_t min_whole_bytes = std::size_t{8} << 30;  // a smaller reservation is not worth holding whole
-constexpr std::size_t min_room_bytes = std::size_t{4} << 20;   // below that there is no room for a heap
-constexpr std::size_t piece_bytes = std::size_t{16} << 20;     // address space taken at a time when it is scarce
+constexpr std::size_t heaps_step = 64 * 1024;                    // whole pages of any machine
+constexpr std::size_t min_growth_bytes = std::size_t{4} << 20;   // bytes mapped at a time, at least
+constexpr std::size_t max_growth_bytes = std::size_t{64} << 20;  // and at most, unless one request is larger
+constexpr std::uint32_t max_runs_in_passing = 64;                // purged as a part of one free
+constexpr int max_misses = 8;                                    // places that turn out to be occupied
 
-std::size_t round_up(std::size_t n, std::size_t step) { return (n + step - 1) / step * step; }
-
-// Commits whole pages that cover [from, to).
-bool commit(std::uintptr_t from, std::uintptr_t to) {
-    std::size_t page = os::page_bytes();
-    from = from / page * page;
-    to = round_up(to, page);
-    return from == to || os::commit(reinterpret_cast<void*>(from), to - from);
+constexpr std::uint32_t whole_regions(std::uint32_t slices) {
+    return (slices + region_slices - 1) / region_slices * region_slices;
 }
-
-std::uintptr_t slice_address(slice_index s) { return table.base + (std::uintptr_t{s} << slice_shift); }
 
 void note_peak() {
     std::uint32_t now = state.used_pages.load(std::memory_order_relaxed) + state.dirty_pages;
     if (now > state.peak_pages) state.peak_pages = now;
     stats::set(stats::page->used_bytes, used_bytes());
-    stats::set(stats::page->dirty_bytes, state.dirty_pages * page_unit);
-    stats::raise(stats::page->peak_bytes, now * page_unit);
+    stats::set(stats::page->dirty_bytes, std::uint64_t{state.dirty_pages} * page_unit);
+    stats::raise(stats::page->peak_bytes, std::uint64_t{now} * page_unit);
 }
 
-// One reservation for everything. The records of all slices come with it, so that any address inside has one.
-bool reserve_whole(std::size_t bytes) {
-    std::size_t slices = bytes >> slice_shift;
-    std::size_t records = slices * sizeof(slice_record);
-    std::size_t total = guard_bytes + heaps_bytes + guard_bytes + records + guard_bytes + bytes + region_bytes;
-    auto at = reinterpret_cast<std::uintptr_t>(os::reserve(total, nullptr));
-    if (at == 0) return false;
-    std::uintptr_t heaps = at + guard_bytes;
-    std::uintptr_t first_record = round_up(heaps + heaps_bytes + guard_bytes, os::page_bytes());
-    table.records = reinterpret_cast<slice_record*>(first_record);
-    table.base = round_up(first_record + records + guard_bytes, region_bytes);
-    state.window = static_cast<slice_index>(slices);
-    state.heaps = state.heaps_committed = reinterpret_cast<std::byte*>(heaps);
-    state.heaps_end = state.heaps + heaps_bytes;
-    stats::set(stats::page->heap_from, at);
-    stats::set(stats::page->heap_to, at + total);
-    stats::page->reserved_bytes.store(total, std::memory_order_relaxed);
-    return true;
+// The first slice from s on whose address is a multiple of `align` slices.
+slice_index aligned(slice_index s, std::uint32_t align) {
+    auto bias = static_cast<slice_index>(table.base >> slice_shift) & (align - 1);
+    return ((s + bias + align - 1) & ~(align - 1)) - bias;
 }
 
-// Address space is scarce (RLIMIT_AS): reserve nothing but the table, for a window around where the kernel maps next;
-// slices are mapped in pieces, as needed, wherever in the window the kernel puts them.
-bool reserve_window() {
-    // How much there is, within a factor of two: the largest reservation that succeeds. Where the kernel puts it is
-    // where it will put the pieces; everything that this process can ever map lies within a few times as much around
-    // it.
-    std::size_t room = min_whole_bytes;
-    void* probe = nullptr;
-    while (probe == nullptr && room >= min_room_bytes) probe = os::reserve(room /= 2, nullptr);
-    if (probe == nullptr) return false;
-    os::unmap(probe, room);
-    for (std::size_t window = room * 16; window >= room * 4; window /= 2) {
-        std::size_t slices = window >> slice_shift;
-        std::size_t records = round_up(slices * sizeof(slice_record), slice_bytes);
-        std::size_t heaps = room / 64 > heaps_step ? round_up(room / 64, heaps_step) : heaps_step;
-        if (heaps > heaps_scarce) heaps = heaps_scarce;
-        void* metadata = os::reserve(guard_bytes + heaps + guard_bytes + records + guard_bytes, nullptr);
-        if (metadata == nullptr) continue;
-        auto at = reinterpret_cast<std::uintptr_t>(metadata) + guard_bytes;
-        state.heaps = state.heaps_committed = reinterpret_cast<std::byte*>(at);
-        state.heaps_end = state.heaps + heaps;
-        table.records = reinterpret_cast<slice_record*>(at + heaps + guard_bytes);
-        if (!commit(at + heaps + guard_bytes, at + heaps + guard_bytes + records)) return false;
-        // The kernel maps downwards, and upwards only where holes are left.
-        std::uintptr_t top = round_up(reinterpret_cast<std::uintptr_t>(probe) + room, slice_bytes) + window / 4;
-        table.base = top > window ? top - window : slice_bytes;
-        state.window = static_cast<slice_index>(slices);
-        state.frontier = state.window;
-        state.lowest_free = state.window;
-        state.piecewise = true;
-        table.limit = window;
-        stats::page->reserved_bytes.store(heaps + records, std::memory_order_relaxed);
-        stats::count(stats::page->metadata_bytes, records);
-        return true;
+// The lowest run of n slices in an index, aligned; 0 when there is none. An aligned place in a run that is hardly
+// longer than n may be missed.
+slice_index find_run(base::run_index& index, std::uint32_t n, std::uint32_t align) {
+    constexpr int tries = 4;
+    slice_index at = 0;
+    for (int i = 0; i < tries; ++i) {
+        at = index.find(n, at);
+        if (at == base::run_index::none) return 0;
+        slice_index fit = aligned(at, align);
+        if (fit == at || index.next_clear(at, fit + n) == fit + n) return fit;
+        at = fit;
     }
-    return false;
+    at = index.find(n + align - 1);
+    return at == base::run_index::none ? 0 : aligned(at, align);
 }
 
-// Scarce address space: maps a piece of at least n slices, anywhere in the window.
-bool grow_piecewise(std::uint32_t n) {
-    std::size_t needed = (std::size_t{n} + 1) << slice_shift;  // one more, to align
-    for (std::size_t bytes = needed > piece_bytes ? needed : piece_bytes;;
-         bytes = bytes / 2 > needed ? bytes / 2 : needed) {
-        if (void* at = os::map(bytes)) {
-            std::uintptr_t from = round_up(reinterpret_cast<std::uintptr_t>(at), slice_bytes);
-            std::uintptr_t to = (reinterpret_cast<std::uintptr_t>(at) + bytes) / slice_bytes * slice_bytes;
-            if (from < table.base + slice_bytes || to > table.base + table.limit) {
-                os::unmap(at, bytes);
-                return false;
-            }
-            stats::count(stats::page->committed_bytes, to - from);
-            stats::count(stats::page->reserved_bytes, bytes);
-            add_free(static_cast<slice_index>((from - table.base) >> slice_shift),
-                     static_cast<std::uint32_t>((to - from) >> slice_shift));
-            return true;
-        }
-        if (bytes == needed) return false;
-    }
-}
-
-// Commits slices behind the frontier until at least n lie there in one free run aligned to `align`.
-bool grow(std::uint32_t n, std::uint32_t align) {
-    if (state.piecewise) return grow_piecewise(n + align - 1);
-    slice_index free_from = state.frontier;  // the free run that touches the frontier counts
-    while (free_from > 0 && free_map.test(free_from - 1)) --free_from;
-    if (free_from == 0) free_from = 1;
-    std::uint64_t end = std::uint64_t{free_from} + align - 1 + n;
-    std::size_t wanted = (std::size_t{state.frontier} << slice_shift) / 8;
-    wanted = wanted < min_grow_bytes ? min_grow_bytes : wanted > max_grow_bytes ? max_grow_bytes : wanted;
-    for (std::uint64_t target = state.frontier + (wanted >> slice_shift);; target = end) {
-        if (target < end) target = end;
-        if (target > state.window) target = state.window;
-        if (target < end) return false;
-        auto to = static_cast<slice_index>(target);
-        bool records = commit(reinterpret_cast<std::uintptr_t>(record_of(state.frontier)),
-                              reinterpret_cast<std::uintptr_t>(record_of(to)));
-        if (records && commit(slice_address(state.frontier), slice_address(to))) {
-            stats::count(stats::page->committed_bytes, std::uint64_t{to - state.frontier} << slice_shift);
-            stats::count(stats::page->metadata_bytes, std::uint64_t{to - state.frontier} * sizeof(slice_record));
-            slice_index first = state.frontier == 0 ? 1 : state.frontier;
-            state.frontier = to;
-            add_free(first, to - first);
-            __atomic_store_n(&table.limit, std::uintptr_t{to} << slice_shift, __ATOMIC_RELEASE);
-            return true;
-        }
-        if (target == end) return false;
-    }
-}
-
-// The lowest run of n slices that are set in the map, aligned; 0 when there is none. `lowest`: none below is set.
-slice_index find_run(const slice_map& map, slice_index& lowest, std::uint32_t n, std::uint32_t align, bool in_huge) {
-    slice_index end = state.frontier;
-    slice_index at = map.next_set(lowest, end);
-    lowest = at;
-    slice_index bias = static_cast<slice_index>(table.base >> slice_shift) & (align - 1);
-    while (at < end) {
-        slice_index aligned = ((at + bias + align - 1) & ~(align - 1)) - bias;
-        slice_index stop = map.next_clear(at, end);
-        slice_index behind_huge = 0;
-        if (aligned < stop && stop - aligned >= n) {
-            if (!in_huge) behind_huge = end_of_huge_in(aligned, aligned + n);
-            if (behind_huge == 0) return aligned;
-        }
-        at = map.next_set(behind_huge != 0 ? behind_huge : stop, end);
-    }
-    return 0;
-}
-
-// A free run of n slices of which at most the first has memory behind it; 0 when there is none. Better one whose first
-// slice has, if that is found soon.
+// A free run of n slices of which at most the first has memory behind it; 0 when there is none nearby.
 slice_index find_mostly_clean(std::uint32_t n) {
-    slice_index end = state.frontier;
     constexpr int tries = 16;
-    slice_index dirty_at = dirty_map.next_set(state.lowest_dirty, end);
+    slice_index end = state.frontier;
+    slice_index dirty_at = dirty_slices.next_set(0, end);
     for (int i = 0; i < tries && dirty_at < end; ++i) {
-        if (dirty_at + n <= end && free_map.next_clear(dirty_at, dirty_at + n) == dirty_at + n &&
-            dirty_map.next_set(dirty_at + 1, dirty_at + n) == dirty_at + n) {
+        if (dirty_at + n <= end && free_end(dirty_at, dirty_at + n) == dirty_at + n &&
+            dirty_slices.next_set(dirty_at + 1, dirty_at + n) == dirty_at + n) {
             return dirty_at;
         }
-        dirty_at = dirty_map.next_set(dirty_at + 1, end);
+        dirty_at = dirty_slices.next_set(dirty_at + 1, end);
     }
-    for (slice_index at = free_map.next_set(state.lowest_free, end); at < end;) {
-        slice_index stop = free_map.next_clear(at, end);
-        slice_index dirty = dirty_map.next_set(at, stop);
-        slice_index behind_huge = dirty - at >= n ? end_of_huge_in(at, at + n) : 0;
-        if (dirty - at >= n && behind_huge == 0) return at;
-        at = behind_huge != 0 ? free_map.next_set(behind_huge, end)
-             : dirty < stop   ? dirty + 1
-                              : free_map.next_set(stop, end);
+    slice_index at = 0;
+    for (int i = 0; i < tries; ++i) {
+        at = free_small.find(n, at);
+        if (at == base::run_index::none) return 0;
+        slice_index dirty = dirty_slices.last_set(at + n);
+        if (dirty <= at) return at;
+        at = dirty;
     }
     return 0;
 }
 
-// Memory that is still backed before memory that would have to be faulted in; but slices that are taken for their
-// addresses must not hide any. What is not known to be dense stays out of huge regions unless they are all that is
-// left.
-slice_index find_free(std::uint32_t n, touching how, std::uint32_t align, density dense, bool last_resort = false) {
-    if (how == touching::first_as_told) return find_mostly_clean(n);
+// Memory that is still backed before memory that would have to be faulted in, and that before small pages if it is
+// dense.
+slice_index find_backed_or_huge(std::uint32_t n, std::uint32_t align, density dense) {
     if (state.dirty_pages > 0) {
-        if (slice_index first = find_run(dirty_map, state.lowest_dirty, n, align, true)) return first;
+        if (slice_index first = find_run(dirty_slices, n, align)) return first;
     }
-    if (dense == density::dense && n <= region_slices && align == 1) {
-        if (slice_index first = find_in_huge(n)) return first;
-    }
-    return find_run(free_map, state.lowest_free, n, align, dense == density::dense || last_resort);
+    return dense == density::dense && n <= region_slices && align == 1 ? find_in_huge(n) : 0;
 }
 
-slice_index find_or_grow(std::uint32_t n, touching how, density dense, std::uint32_t align) {
-    slice_index first = find_free(n, how, align, dense);
-    if (first == 0 && grow(n, align)) first = find_free(n, how, align, dense);
-    if (first == 0) first = find_free(n, how, align, dense, true);
-    if (first == 0) return 0;
-    if (dense == density::dense) {
-        advise_dense(first, n);
-    } else if (n >= region_slices) {
-        make_small(first, n);
-    }
-    return first;
+// Slices that are taken for their addresses must not hide memory. What is not known to be dense stays out of huge
+// regions.
+slice_index find_free(std::uint32_t n, touching how, std::uint32_t align, density dense) {
+    if (how == touching::first_as_told) return find_mostly_clean(n);
+    if (slice_index first = find_backed_or_huge(n, align, dense)) return first;
+    return find_run(dense == density::dense ? free_mapped : free_small, n, align);
 }
 
 // Marks [first, first + n) used; all of it is free. Returns whether it reads as zero.
 bool use(slice_index first, std::uint32_t n, touching how) {
     std::uint32_t backed = 0;
-    if (dirty_map.count(first, n) > 0) {
+    if (state.dirty_pages > 0 && dirty_slices.next_set(first, first + n) < first + n) {
         for (std::uint32_t i = 0; i < n; ++i) backed += record_of(first + i)->backed;
-        dirty_map.clear(first, n);
+        dirty_slices.clear(first, n);
         state.dirty_pages -= backed;
     }
-    free_map.clear(first, n);
+    remove_free(first, n);
     std::uint32_t purged = 0;  // what was never used before is no reason for regret
     for (std::uint32_t i = 0; i < n; ++i) {
         slice_record* r = record_of(first + i);
@@ -244,24 +114,129 @@ bool use(slice_index first, std::uint32_t n, touching how) {
     return backed == 0;
 }
 
+std::uint32_t growth() {
+    if (state.scarce.load(std::memory_order_relaxed)) return region_slices;
+    std::size_t wanted = (std::size_t{state.frontier} << slice_shift) / 8;
+    wanted = wanted < min_growth_bytes ? min_growth_bytes : wanted > max_growth_bytes ? max_growth_bytes : wanted;
+    return whole_regions(static_cast<std::uint32_t>(wanted >> slice_shift));
+}
+
+// The first slice from `first` on, before `end`, that is in use or under way; or end.
+slice_index unused_end(slice_index first, slice_index end) {
+    while (first < end) {
+        slice_index stop = free_unmapped.test(first) ? free_unmapped.next_clear(first, end) : free_end(first, end);
+        if (stop == first) return first;
+        first = stop;
+    }
+    return end;
+}
+
+// [first, first + n) is a part of a hole, from now on the caller's.
+void take_from_hole(slice_index first, std::uint32_t n) {
+    bool starts = first == 0 || !free_unmapped.test(first - 1);
+    bool ends = first + n >= state.frontier || !free_unmapped.test(first + n);
+    free_unmapped.clear(first, n);
+    if (starts && ends) --state.unmapped_runs;
+    if (!starts && !ends) ++state.unmapped_runs;
+}
+
+// The n slices behind the frontier, whole regions, are the caller's from now on.
+bool advance_frontier(std::uint32_t n) {
+    if (n > state.window - state.frontier || !cover(state.frontier + n)) return false;
+    state.frontier += n;
+    return true;
+}
+
+// Maps whole regions that the caller has claimed, without the lock, and adds them to what is free. When that is
+// refused, they are a hole; when something is mapped there already, the first of them is given up and the others are a
+// hole.
+os::mapped map_claimed(slice_index first, std::uint32_t n) {
+    os::mapped result;
+    {
+        without_lock unlocked;
+        result = map_here(address_of(first), std::size_t{n} << slice_shift);
+    }
+    if (result == os::mapped::there) {
+        stats::count(stats::page->committed_bytes, std::uint64_t{n} << slice_shift);
+        slice_index from = first == 0 ? 1 : first;  // slice 0 is never handed out
+        add_free(from, first + n - from);
+        return result;
+    }
+    std::uint32_t given_up = first == 0 || result == os::mapped::occupied ? region_slices : 0;
+    if (n > given_up) add_unmapped(first + given_up, n - given_up);
+    if (result == os::mapped::refused) {
+        state.scarce.store(true, std::memory_order_relaxed);
+        state.unmaps = true;
+    }
+    return result;
+}
+
+// Maps free slices in which n lie together, aligned, and adds them; gives the first of those, or 0. Lets go of the lock
+// meanwhile; what it gives has not been seen by other threads then.
+slice_index map_more(std::uint32_t n, std::uint32_t align) {
+    // Regions are aligned to themselves.
+    std::uint32_t needed = whole_regions(n + (align > region_slices ? align - 1 : 0));
+    for (int misses = 0; misses < max_misses;) {
+        std::uint32_t claimed = needed;
+        slice_index first = free_unmapped.find(needed);
+        if (first != base::run_index::none) {
+            take_from_hole(first, claimed);
+        } else {
+            first = state.frontier;
+            if (first == 0) needed += region_slices;  // of which the first slice is not used
+            claimed = needed > growth() ? needed : growth();
+            if (!advance_frontier(claimed) && !advance_frontier(claimed = needed)) return 0;
+        }
+        switch (map_claimed(first, claimed)) {
+            case os::mapped::there:
+                return aligned(first == 0 ? 1 : first, align);
+            case os::mapped::refused:
+                if (claimed == needed) return 0;
+                break;  // once more, with as little as can be
+            case os::mapped::occupied:
+                ++misses;
+                break;
+        }
+    }
+    return 0;
+}
+
+slice_index find_or_map(std::uint32_t n, touching how, density dense, std::uint32_t align) {
+    bool wants_huge = dense == density::dense && n <= region_slices && align == 1 && huge_earned();
+    if (wants_huge && free_unmapped.find(region_slices) != base::run_index::none) {
+        // A hole makes a fresh region, which is better than a place among small pages.
+        if (slice_index first = find_backed_or_huge(n, align, dense)) return first;
+        if (map_more(region_slices, 1) != 0) {
+            if (slice_index first = find_in_huge(n)) return first;
+        }
+    }
+    if (slice_index first = find_free(n, how, align, dense)) return first;
+    if (slice_index first = map_more(n, align)) {
+        if (slice_index huge = wants_huge ? find_in_huge(n) : 0) return huge;
+        return first;
+    }
+    // Whatever is left: huge regions, and places that are dirty where clean ones were wanted.
+    return find_run(free_mapped, n, align);
+}
+
 }  // namespace
 
 bool start(const settings& s) {
     os::guard held(state.lock);
     if (table.records != nullptr) return true;
     state.limits = s;
-    std::size_t max_bytes = std::size_t{max_slices} << slice_shift;
-    for (std::size_t bytes = s.reserve_bytes < max_bytes ? s.reserve_bytes : max_bytes; bytes >= min_whole_bytes;
-         bytes /= 4) {
-        if (reserve_whole(bytes)) return true;
-    }
-    return reserve_window();
+    return choose_place(s.max_bytes);
 }
 
 run take(std::uint32_t slices, touching how, density dense, std::uint32_t align) {
     os::guard held(state.lock);
-    slice_index first = find_or_grow(slices, how, dense, align);
+    slice_index first = find_or_map(slices, how, dense, align);
     if (first == 0) return {};
+    if (dense == density::dense) {
+        advise_dense(first, slices);
+    } else if (slices >= region_slices) {
+        make_small(first, slices);
+    }
     return {first, use(first, slices, how)};
 }
 
@@ -269,21 +244,20 @@ run take_with_room(std::uint32_t slices, std::uint32_t spare) {
     {
         os::guard held(state.lock);
         slice_index first = find_free(slices + spare, touching::all, 1, density::unknown);
-        if (first == 0 && grow(slices + spare, 1))
-            first = find_free(slices + spare, touching::all, 1, density::unknown);
+        if (first == 0) first = map_more(slices + spare, 1);
         if (first != 0) return {first, use(first, slices, touching::all)};
     }
     return take(slices, touching::all, density::unknown);
 }
 
-bool scarce() { return state.piecewise; }
+bool scarce() { return state.scarce.load(std::memory_order_relaxed); }
 
 void touch(slice_record* r, std::uint32_t pages) {
     if (pages <= r->backed) return;
-    std::uint32_t now = state.used_pages.fetch_add(pages - r->backed, std::memory_order_relaxed) + pages - r->backed;
+    std::uint32_t more = pages - r->backed;
+    std::uint64_t now = state.used_pages.fetch_add(more, std::memory_order_relaxed) + more;
     stats::set(stats::page->used_bytes, now * page_unit);
-    now += state.dirty_pages.load(std::memory_order_relaxed);
-    stats::raise(stats::page->peak_bytes, now * page_unit);
+    stats::raise(stats::page->peak_bytes, (now + state.dirty_pages.load(std::memory_order_relaxed)) * page_unit);
     r->backed = static_cast<std::uint8_t>(pages & 31);
 }
 
@@ -312,38 +286,48 @@ void give(slice_index first, std::uint32_t slices, touching how, bool zero) {
             backed += r->backed;
         }
         if (zero) r->backed = 0;
-        if (r->backed > 0) mark_dirty(first + i);
+        if (r->backed > 0 && how != touching::all) dirty_slices.set(first + i, 1);
     }
+    if (how == touching::all && !zero) dirty_slices.set(first, slices);
     state.used_pages.fetch_sub(backed, std::memory_order_relaxed);
     if (!zero) {
         state.dirty_pages += backed;
         std::uint32_t budget = budget_pages();
         // A quarter below the budget, so that one pass makes room for many frees and its runs are long.
-        if (state.dirty_pages > budget) purge_down_to(budget - budget / 4);
+        if (state.dirty_pages > budget) purge_down_to(budget - budget / 4, max_runs_in_passing);
     }
     note_peak();
 }
 
 bool extend(slice_index first, std::uint32_t slices, std::uint32_t wanted, bool& zero) {
     os::guard held(state.lock);
-    slice_index from = first + slices;
-    std::uint32_t more = wanted - slices;
-    if (from == state.frontier && !state.piecewise && !grow(more, 1)) return false;
-    if (from >= state.frontier || free_map.next_clear(from, state.frontier) - from < more) {
-        // The free run may end at the frontier: then the rest can still be committed.
-        if (state.piecewise || from >= state.frontier || free_map.next_clear(from, state.frontier) != state.frontier)
-            return false;
-        if (!grow(more, 1) || free_map.next_clear(from, state.frontier) - from < more) return false;
+    slice_index from = first + slices, end = first + wanted;
+    for (;;) {
+        slice_index known_end = end < state.frontier ? end : state.frontier;
+        slice_index stop = from < known_end ? free_end(from, known_end) : from;
+        if (stop == end) break;
+        if (stop < state.frontier && unused_end(stop, known_end) != known_end) return false;
+        // What is missing is a hole, or begins at the frontier. The lock is not held while it is mapped, so what is
+        // free before it is looked at again.
+        std::uint32_t n = whole_regions(end - stop);
+        if (stop < state.frontier) {
+            n = free_unmapped.next_clear(stop, stop + n < state.frontier ? stop + n : state.frontier) - stop;
+            take_from_hole(stop, n);
+        } else {
+            if (n < growth()) n = growth();
+            if (!advance_frontier(n)) return false;
+        }
+        if (map_claimed(stop, n) != os::mapped::there) return false;
     }
-    zero = use(from, more, touching::all);
+    zero = use(from, end - from, touching::all);
     return true;
 }
 
 void* heap_memory() {
     os::guard held(state.lock);
-    if (state.heaps == state.heaps_committed) {
-        if (state.heaps == state.heaps_end || !os::commit(state.heaps, heaps_step)) return nullptr;
-        state.heaps_committed += heaps_step;
+    if (state.heaps == state.heaps_mapped) {
+        if (state.heaps == state.heaps_end || map_here(state.heaps, heaps_step) != os::mapped::there) return nullptr;
+        state.heaps_mapped += heaps_step;
     }
     void* memory = state.heaps;
     state.heaps += heap_bytes;
@@ -356,16 +340,36 @@ slice_index frontier() {
     return state.frontier;
 }
 
-// Slices that are being purged are neither free nor in use, and no thread of the child would end that.
-void before_fork() {
+namespace {
+
+void lock_when_nothing_is_under_way() {
     state.lock.lock();
-    while (state.purges > 0) {
+    while (state.under_way > 0) {
         state.lock.unlock();
         os::sleep_ms(0);
         state.lock.lock();
     }
 }
+
+}  // namespace
+
+keep_mapped::keep_mapped() {
+    lock_when_nothing_is_under_way();
+    ++state.keepers;
+    state.lock.unlock();
+}
+
+keep_mapped::~keep_mapped() {
+    os::guard held(state.lock);
+    --state.keepers;
+}
+
+// What is under way is in no index: in the child it would be lost.
+void before_fork() { lock_when_nothing_is_under_way(); }
 void after_fork_in_parent() { state.lock.unlock(); }
-void after_fork_in_child() { state.lock.reset(); }
+void after_fork_in_child() {
+    state.keepers = 0;
+    state.lock.reset();
+}
 
 }  // namespace lanes::ground

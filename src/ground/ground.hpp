@@ -1,15 +1,15 @@
-// ground: the reserved address space, the slice table, free runs of slices, and what goes back to the system.
+// ground: address space for slices, the slice table, free runs of slices, and what goes back to the system.
 //
-// Owns: the reservation, the slice records' memory, the maps of free and of dirty slices, the memory of thread heaps.
-// May call: os, base. Knows nothing of lanes beyond the record that describes them.
+// Owns: a place in the address space, the slice records' memory, the indexes of free and of dirty slices, the memory of
+// thread heaps. May call: stats, os, base. Knows nothing of lanes beyond the record that describes them.
 //
-// Layout of the reservation, low to high, a guard page or more between any two parts:
-//
-//     | guard | thread heaps | guard | slice records | guard | slice 0 (never used) | slice 1 | slice 2 | ...
+// Address space is not memory and is not held in reserve: pieces of the place are mapped as they are needed, and
+// unmapped again when they are purged (address_space.hpp).
 //
 // Invariants, under the ground lock:
-//  - a slice is in use, or free (bit in `free`), or beyond the frontier (never handed out, not committed);
-//  - a free slice is dirty (bit in `dirty`) or reads as zero;
+//  - a slice is in use, or free and mapped, or free and not mapped, or beyond the frontier, or under way between two of
+//    these in the hands of one thread;
+//  - a free slice is dirty or reads as zero;
 //  - the record of a free slice has kind none and owner null;
 //  - slices are handed out from the lowest address that fits, dirty ones first, and purged from the highest, so what is
 //    used stays together and what is given back is what would be used last.
@@ -47,13 +47,13 @@ inline slice_record* find(const void* p) {
 }
 
 struct settings {
-    std::size_t reserve_bytes;
+    std::size_t max_bytes;           // of address space for slices
     std::size_t purge_budget_bytes;  // free memory that may stay dirty, at least
     std::size_t purge_share;         // or one part in this many of what is in use, if that is more
     std::size_t huge_from_bytes;     // from this much in use on, dense memory may be huge pages; 0: never
 };
 
-// Reserves address space. Called before anything else, again if it failed; false when the system has none to give.
+// Chooses the place. Called before anything else, again if it failed; false when the system maps nothing.
 bool start(const settings&);
 
 // A run of slices.
@@ -78,7 +78,7 @@ run take_with_room(std::uint32_t slices, std::uint32_t spare);
 // Of a slice taken with touching::as_told: the first `pages` pages are about to be written to.
 void touch(slice_record*, std::uint32_t pages);
 
-// Whether address space is limited, so that slices should not be taken for their addresses alone.
+// Whether address space was refused once: then slices should not be taken for their addresses alone.
 bool scarce();
 
 // The same slice: whatever lay behind the first `pages` pages has been given back.
@@ -98,9 +98,16 @@ inline constexpr std::size_t heap_bytes = 8192;
 void* heap_memory();
 
 // What of the process and of the ground is in RAM, by the kernel's account; a walk over its page tables, microseconds a
-// megabyte. False when that cannot be known: without /proc, or where the ground lies between mappings of others
-// (scarce()).
+// megabyte. False when that cannot be known: without /proc, or where the ground lies between mappings of others.
 bool measure_resident(os::resident&);
+
+// While one exists, what is mapped stays mapped: for a reader of memory that other threads may give back meanwhile.
+class keep_mapped {
+  public:
+    keep_mapped();
+    ~keep_mapped();
+    keep_mapped(const keep_mapped&) = delete;
+};
 
 // One past the highest slice ever handed out: the end of a walk over the table.
 slice_index frontier();

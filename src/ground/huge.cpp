@@ -8,40 +8,47 @@
 #include "stats/stats_page.hpp"
 
 namespace lanes::ground {
+
 namespace {
 
-using region_map = base::bit_map<max_slices / region_slices>;
-constinit region_map huge_map{};
-
-std::uint32_t region_of(slice_index s) { return s / region_slices; }
-slice_index start_of(std::uint32_t region) { return region * region_slices; }
-std::uint32_t regions() { return state.frontier / region_slices; }  // whole ones that are committed
-
-bool allowed() {
-    return state.limits.huge_from_bytes != 0 && !state.piecewise && !state.huge_refused &&
-           os::page_bytes() == page_unit;  // else a huge page is not 2 MiB
-}
-
-// Enough is in use, or was and soon will be again, for the unused end of one region not to matter.
-bool earned() {
-    std::size_t pages =
-        state.used_pages.load(std::memory_order_relaxed) + state.regret_pages.load(std::memory_order_relaxed);
-    return allowed() && pages >= state.limits.huge_from_bytes / page_unit;
-}
+std::uint32_t regions() { return region_of(state.frontier); }  // all are whole
 
 bool is_fresh(std::uint32_t region) {
-    return free_map.count(start_of(region), region_slices) == region_slices &&
-           dirty_map.count(start_of(region), region_slices) == 0;
+    slice_index first = start_of(region), end = start_of(region + 1);
+    return first != 0 && free_small.next_clear(first, end) == end && dirty_slices.next_set(first, end) == end;
 }
 
+// The free slices of the regions change their index with them.
 void set_huge(std::uint32_t region, std::uint32_t n) {
-    stats::count(stats::page->huge_bytes, (n - huge_map.count(region, n)) * region_bytes);
-    huge_map.set(region, n);
+    for (std::uint32_t end = region + n; region < end; ++region) {
+        if (huge_map.test(region)) continue;
+        huge_map.set(region, 1);
+        stats::count(stats::page->huge_bytes, region_bytes);
+        for (slice_index s = start_of(region), stop = start_of(region + 1); s < stop; ++s) {
+            s = free_small.next_set(s, stop);
+            if (s == stop) break;
+            slice_index run_end = free_small.next_clear(s, stop);
+            free_small.clear(s, run_end - s);
+            free_huge.set(s, run_end - s);
+            s = run_end;
+        }
+    }
 }
 
 void clear_huge(std::uint32_t region, std::uint32_t n) {
-    stats::uncount(stats::page->huge_bytes, huge_map.count(region, n) * region_bytes);
-    huge_map.clear(region, n);
+    for (std::uint32_t end = region + n; region < end; ++region) {
+        if (!huge_map.test(region)) continue;
+        huge_map.clear(region, 1);
+        stats::uncount(stats::page->huge_bytes, region_bytes);
+        for (slice_index s = start_of(region), stop = start_of(region + 1); s < stop; ++s) {
+            s = free_huge.next_set(s, stop);
+            if (s == stop) break;
+            slice_index run_end = free_huge.next_clear(s, stop);
+            free_huge.clear(s, run_end - s);
+            free_small.set(s, run_end - s);
+            s = run_end;
+        }
+    }
 }
 
 bool was_used(std::uint32_t region) {
@@ -62,65 +69,71 @@ bool advise(std::uint32_t region, std::uint32_t n) {
     return !state.huge_refused;
 }
 
-// The first run of n free slices in the region, or 0.
-slice_index room_in(std::uint32_t region, std::uint32_t n) {
-    slice_index end = start_of(region + 1);
-    for (slice_index at = free_map.next_set(start_of(region), end); at < end;) {
-        slice_index stop = free_map.next_clear(at, end);
-        if (stop - at >= n) return at;
-        at = free_map.next_set(stop, end);
-    }
-    return 0;
-}
-
-// A run of n free slices in a huge region, from the lowest on; 0 when there is none.
-slice_index huge_with_room(std::uint32_t n) {
-    std::uint32_t end = regions();
-    slice_index found = 0;
-    bool all_full = true;
-    for (std::uint32_t region = huge_map.next_set(state.lowest_huge, end); region < end && found == 0;
-         region = huge_map.next_set(region + 1, end)) {
-        if (all_full) state.lowest_huge = region;
-        all_full = all_full && room_in(region, 1) == 0;
-        found = room_in(region, n);
-    }
-    return found;
-}
-
 // Whether a huge region reaches over the boundary before this slice.
 bool inside_huge(slice_index s) { return s % region_slices != 0 && huge_map.test(region_of(s)); }
 
 // Free slices that are not dirty, whatever memory they have as parts of huge pages.
 void purge_clean(slice_index first, slice_index end) {
-    while ((first = free_map.next_set(first, end)) < end) {
-        slice_index stop = free_map.next_clear(first, end);
-        slice_index dirty = dirty_map.next_set(first, stop);
+    while (first < end) {
+        if (!is_free(first)) {
+            slice_index small = free_small.next_set(first, end), huge = free_huge.next_set(first, end);
+            first = small < huge ? small : huge;
+            continue;
+        }
+        slice_index stop = free_end(first, end);
+        slice_index dirty = dirty_slices.next_set(first, stop);
         if (dirty > first) os::purge(address_of(first), std::size_t{dirty - first} << slice_shift);
-        first = dirty < stop ? dirty_map.next_clear(dirty, stop) : stop;
+        first = dirty < stop ? dirty_slices.next_clear(dirty, stop) : stop;
     }
 }
 
+// A region of which all is free and nothing dirty, among the lowest that could be; or regions().
 std::uint32_t fresh_region() {
-    std::uint32_t end = regions();
-    std::uint32_t region = region_of(state.lowest_free + region_slices - 1);
-    while (region < end && !is_fresh(region))
-        region = region_of(free_map.next_set(start_of(region + 1), state.frontier));
-    return region < end ? region : end;
+    constexpr int tries = 8;
+    slice_index at = 1;
+    for (int i = 0; i < tries; ++i) {
+        // Of any run so long, a part is a whole region.
+        at = free_small.find(2 * region_slices - 1, at);
+        if (at == base::run_index::none) {
+            at = free_small.find(region_slices);
+            std::uint32_t last = at == base::run_index::none ? 0 : region_of(at + region_slices - 1);
+            return last != 0 && is_fresh(last) ? last : regions();
+        }
+        std::uint32_t region = region_of(at + region_slices - 1);
+        if (is_fresh(region)) return region;
+        at = start_of(region + 1);
+    }
+    return regions();
 }
 
 }  // namespace
 
+bool huge_allowed() {
+    return state.limits.huge_from_bytes != 0 && !state.huge_refused &&
+           os::page_bytes() == page_unit;  // else a huge page is not 2 MiB
+}
+
+void advise_mapping(void* at, std::size_t bytes, density dense) {
+    if (dense == density::dense || state.opts_out) os::advise_huge(at, bytes, dense == density::dense);
+}
+
+// Enough is in use, or was and soon will be again, for the unused end of one region not to matter.
+bool huge_earned() {
+    std::size_t pages =
+        state.used_pages.load(std::memory_order_relaxed) + state.regret_pages.load(std::memory_order_relaxed);
+    return huge_allowed() && pages >= state.limits.huge_from_bytes / page_unit;
+}
+
 slice_index find_in_huge(std::uint32_t slices) {
-    if (!earned()) return 0;
-    if (slice_index found = huge_with_room(slices)) return found;
+    if (!huge_earned()) return 0;
+    slice_index room = free_huge.find(slices);
+    if (room != base::run_index::none) return room;
     std::uint32_t region = fresh_region();
-    if (region == regions() || !advise(region, 1)) return 0;
-    if (region < state.lowest_huge) state.lowest_huge = region;
-    return start_of(region);
+    return region != regions() && advise(region, 1) ? start_of(region) : 0;
 }
 
 void advise_dense(slice_index first, std::uint32_t slices) {
-    if (!allowed()) return;
+    if (!huge_allowed()) return;
     std::uint32_t end = (first + slices) / region_slices;
     for (std::uint32_t region = region_of(first + region_slices - 1); region < end;) {
         std::uint32_t from = region;
@@ -145,14 +158,13 @@ bool make_small(slice_index first, std::uint32_t slices) {
 }
 
 void make_partly_used_small() {
-    state.lowest_huge = 0;
-    for (slice_index room; (room = huge_with_room(1)) != 0 && make_small(room, 1);) {
+    for (slice_index room; (room = free_huge.find(1)) != base::run_index::none && make_small(room, 1);) {
     }
 }
 
 void widen_to_huge(slice_index& first, slice_index& end) {
-    while (inside_huge(first) && free_map.test(first - 1)) --first;
-    while (inside_huge(end) && free_map.test(end)) ++end;
+    while (inside_huge(first) && is_free(first - 1)) --first;
+    while (inside_huge(end) && is_free(end)) ++end;
 }
 
 void leave_out_split(slice_index& first, slice_index& end) {
@@ -183,6 +195,9 @@ bool in_huge(slice_index first, std::uint32_t slices) {
 
 namespace {
 
+// Each piece that was moved may be a mapping of its own until it is purged, and a process may have 65,530.
+constexpr std::uint32_t max_moved_runs = 4096;
+
 // Bytes from `at` on, of `bytes`, that are probably one mapping: advised alike, and moved in or not alike.
 std::size_t alike(const std::byte* at, std::size_t bytes) {
     os::guard held(state.lock);
@@ -196,12 +211,12 @@ std::size_t alike(const std::byte* at, std::size_t bytes) {
 }
 
 void note_moved(const std::byte* from, const std::byte* to, std::size_t bytes) {
+    state.moved_runs.fetch_add(1, std::memory_order_relaxed);
     os::guard held(state.lock);
     slice_index first = index_of(find(to)), end = index_of(find(to + bytes - 1)) + 1;
     for (slice_index s = first; s < end; ++s) record_of(s)->moved_in = 1;
     if (!huge_map.test(region_of(index_of(find(from))))) return;
     set_huge(region_of(first), region_of(end - 1) + 1 - region_of(first));
-    if (region_of(first) < state.lowest_huge) state.lowest_huge = region_of(first);
 }
 
 }  // namespace
@@ -210,7 +225,7 @@ void note_moved(const std::byte* from, const std::byte* to, std::size_t bytes) {
 // tried in smaller pieces, and what cannot be moved at all is copied.
 bool move_pages(void* from, void* to, std::size_t bytes) {
     auto source = static_cast<std::byte*>(from), target = static_cast<std::byte*>(to);
-    bool movable = true;
+    bool movable = state.moved_runs.load(std::memory_order_relaxed) < max_moved_runs;
     for (std::size_t done = 0; done < bytes;) {
         std::size_t n = alike(source + done, bytes - done);
         bool moved = false;

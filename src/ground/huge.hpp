@@ -15,16 +15,21 @@
 
 namespace lanes::ground {
 
-inline constexpr std::uint32_t region_slices = 32;
-inline constexpr std::size_t region_bytes = region_slices * slice_bytes;
-
 // Whether any of the slices lies in a huge region: then also what was never touched may have memory behind it.
 bool in_huge(slice_index first, std::uint32_t slices);
 
 // Moves pages between slices in use, as os::move_pages.
 bool move_pages(void* from, void* to, std::size_t bytes);
 
+// Whether huge pages were ruled out neither by the user nor by the kernel.
+bool huge_allowed();
+// Says how fresh memory that is not the ground's will be touched.
+void advise_mapping(void* at, std::size_t bytes, density);
+
 // The rest is private to ground, under the ground lock.
+
+// Whether so much is in use that dense memory may be huge pages.
+bool huge_earned();
 
 // Where `slices` slices, at most a region, of something that will be dense should lie: in a region that is, or is now
 // advised to be, a huge page; 0: they are to be placed as any other.

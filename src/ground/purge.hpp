@@ -26,8 +26,8 @@ std::size_t purge(std::size_t keep);
 // Private to ground, under the ground lock:
 
 // Purges free slices, highest first, until at most `keep` pages of them are dirty. The lock is held at entry and at
-// exit but not during the system calls. Returns how many pages were purged.
-std::uint32_t purge_down_to(std::uint32_t keep);
+// exit but not during the system calls. At most `max_runs` runs. Returns how many pages were purged.
+std::uint32_t purge_down_to(std::uint32_t keep, std::uint32_t max_runs);
 
 // What the budget learns from: pages that had been purged are wanted again, or are purged now.
 void regret(std::uint32_t pages);

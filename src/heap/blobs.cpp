@@ -3,13 +3,15 @@
 
 #include "ground/huge.hpp"
 #include "heap/density.hpp"
+#include "heap/mapped_blobs.hpp"
 #include "os/os.hpp"
 #include "stats/stats_page.hpp"
 
 namespace lanes::heap {
 namespace {
 
-constexpr std::size_t surely_large = std::size_t{16} << 20;  // of a blob so large, one region at its end is little
+constexpr std::size_t max_sliced_bytes = std::size_t{1} << 30;  // more is mapped or not to be had
+constexpr std::size_t surely_large = std::size_t{16} << 20;     // of a blob so large, one region at its end is little
 
 std::uint32_t slices_of(std::size_t bytes) {
     return static_cast<std::uint32_t>((bytes + base::slice_bytes - 1) >> base::slice_shift);
@@ -35,6 +37,10 @@ void set(slice_record* r, std::size_t bytes) {
 
 allocation allocate_blob(std::size_t bytes, std::size_t align, bool cleared) {
     if (bytes > max_blob_bytes || align > max_blob_bytes) return {};
+    if (bytes >= min_mapped_bytes) {
+        if (void* mapped = allocate_mapped(bytes, align)) return {mapped, true};
+        if (bytes > max_sliced_bytes) return {};
+    }
     // What is asked for as zeros may be a table of which little is used.
     ground::density dense = cleared                 ? ground::density::unknown
                             : bytes >= surely_large ? ground::density::dense
@@ -70,6 +76,17 @@ bool resize_blob(void* blob, slice_record* r, std::size_t bytes) {
     stats::count(stats::page->blob_bytes, new_bytes - old_bytes);  // wraps around when it shrinks, as it should
     if (wanted < had) ground::give(ground::index_of(r) + wanted, had - wanted, ground::touching::all);
     return true;
+}
+
+void* detach_blob(void* blob, slice_record* r, std::size_t bytes) {
+    std::size_t old_bytes = blob_of(r).bytes;
+    void* detached = detach_mapped(blob, old_bytes, bytes);
+    if (detached == nullptr || !claim(r, blob)) return nullptr;
+    stats::uncount(stats::page->blob_bytes, old_bytes);
+    stats::count(stats::page->blobs_freed);
+    stats::count(stats::page->remaps);
+    ground::give(ground::index_of(r), slices_of(old_bytes), ground::touching::all, old_bytes % base::slice_bytes == 0);
+    return detached;
 }
 
 void* move_blob(void* blob, slice_record* r, std::size_t bytes) {

@@ -14,6 +14,8 @@ allocation allocate_blob(std::size_t bytes, std::size_t align, bool cleared);
 bool free_blob(void* blob, slice_record*);
 // In place; false when the slices behind it are in use.
 bool resize_blob(void* blob, slice_record*, std::size_t bytes);
+// Makes a mapped blob (mapped_blobs.hpp) of a blob, without copying; null when that cannot be, and it is as it was.
+void* detach_blob(void* blob, slice_record*, std::size_t bytes);
 // Moves the pages of a blob into a new one of `bytes` bytes, without copying; null when that cannot be, and the blob is
 // as it was.
 void* move_blob(void* blob, slice_record*, std::size_t bytes);

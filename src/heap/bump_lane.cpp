@@ -101,6 +101,7 @@ std::uint32_t bytes_at(std::uint32_t granule, const slice_record* lane) {
         at = (at / 64 + 1) * 64;
     }
     if (at > end) at = end;
+    if (at < granule) at = granule;  // the owner has emptied the lane while a survey reads it
     return (at - granule) * static_cast<std::uint32_t>(base::alignment);
 }
 

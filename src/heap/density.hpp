@@ -7,9 +7,9 @@
 
 #include <atomic>
 #include <cstddef>
-#include <cstring>
 
 #include "ground/ground.hpp"
+#include "os/os.hpp"
 
 namespace lanes::heap {
 
@@ -17,12 +17,14 @@ class density_votes {
   public:
     // A block of `bytes` bytes, which begins at a page, is about to be given back.
     void vote(const void* block, std::size_t bytes) {
-        if (turn_.fetch_add(1, std::memory_order_relaxed) % one_in != 0) return;
-        std::uint64_t word;
-        std::memcpy(&word, static_cast<const std::byte*>(block) + bytes / 4 * 3 / ground::page_unit * ground::page_unit,
-                    sizeof word);
+        // A look is a system call, so after a while there are fewer.
+        unsigned turn = turn_.fetch_add(1, std::memory_order_relaxed);
+        if (turn % (turn < first_turns ? one_in : one_in_later) != 0) return;
+        // The program may have taken the right to read it.
+        os::probed word =
+            os::probe(static_cast<const std::byte*>(block) + bytes / 4 * 3 / ground::page_unit * ground::page_unit);
         int now = votes_.load(std::memory_order_relaxed);
-        now = word != 0 ? now + 1 : now - 4;
+        now = word == os::probed::other ? now + 1 : now - 4;
         votes_.store(now < 0 ? 0 : now > max_votes ? max_votes : now, std::memory_order_relaxed);
     }
     ground::density seen() const {
@@ -30,7 +32,7 @@ class density_votes {
     }
 
   private:
-    static constexpr unsigned one_in = 4;
+    static constexpr unsigned first_turns = 256, one_in = 4, one_in_later = 64;
     static constexpr int enough = 4, max_votes = 16;  // guesses: a few in a row, and four misses undo them
     std::atomic<unsigned> turn_{0};
     std::atomic<int> votes_{0};

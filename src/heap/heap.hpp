@@ -85,6 +85,7 @@ struct thread_heap {
     slice_index bump_lane;                  // 0: none yet
     std::uint16_t bumped[class_count];      // bytes that a class has had from bump lanes
     std::uint32_t trims_seen;               // how many trims of the process this heap has taken part in
+    slice_index next_to_trim;               // the owned lane whose holes are purged next; 0: none waits
     struct thread_cache* cache;             // heap/thread_cache.hpp; null: none yet
     std::uint32_t slow_mallocs;             // not yet counted in the process's statistics
     bool has_runs;                          // it may hold slots of other threads' lanes back, in its runs

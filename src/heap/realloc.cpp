@@ -7,6 +7,7 @@
 #include "heap/fast_path.hpp"
 #include "heap/free_list.hpp"
 #include "heap/heap.hpp"
+#include "heap/mapped_blobs.hpp"
 #include "heap/product.hpp"
 #include "heap/report.hpp"
 #include "heap/slot_lane.hpp"
@@ -45,6 +46,12 @@ void* reallocate(void* object, std::size_t bytes) {
     if (object == nullptr) return allocate(bytes);
     slice_record* r = ground::find(object);
     if (r == nullptr) {
+        if (std::size_t had = bytes_of_mapped(object); had != 0) {
+            if (bytes >= min_mapped_bytes / 2) {
+                if (void* resized = resize_mapped(object, bytes)) return resized;
+            }
+            return copy_to_new(object, had, bytes);
+        }
         const outside* libc = outside_heap();
         if (libc != nullptr && (disabled() || libc->owns(object))) return libc->reallocate(object, bytes);
         report(error::foreign_free, object, nullptr);
@@ -79,6 +86,10 @@ void* reallocate(void* object, std::size_t bytes) {
             break;
         case route::destination::blob:
             if (kind != slice_kind::blob) break;
+            if (bytes >= min_mapped_bytes) {
+                if (void* detached = detach_blob(object, r, bytes)) return detached;
+                break;
+            }
             in_place = resize_blob(object, r, bytes);
             if (!in_place) {
                 if (void* moved = move_blob(object, r, bytes)) return moved;

@@ -326,7 +326,28 @@ __attribute__((no_sanitize("thread"))) slot_counts count_slots(const slice_recor
 
 namespace {
 constinit std::atomic<std::uint32_t> trims{0};
+
+// Purges the holes of one lane, and goes on to the one behind it. Gives the lane back when it is empty.
+std::size_t trim_next(thread_heap* heap) {
+    slice_record* lane = ground::record_of(heap->next_to_trim);
+    heap->next_to_trim = shared_of(lane).owned_next;
+    std::size_t purged = purge_holes_of(lane, *slot_lane_of(lane).head);
+    bool releasable = slot_lane_of(lane).used == 0 && !remote_of(lane).queued();
+    if (lane->state == slot_lane_state::active) {
+        if (!releasable) return purged;
+        heap->active[lane->size_class] = 0;
+        heap->bins[lane->size_class] = empty_bin;
+        slot_lane_of(lane).head = &slot_lane_of(lane).free_list;
+        lane->state = slot_lane_state::full;
+    }
+    if (releasable) {
+        give_own(heap, lane);
+    } else {
+        look_at(heap, lane, seen::on_countdown);
+    }
+    return purged;
 }
+}  // namespace
 
 void ask_all_to_trim(thread_heap* already_done) {
     std::uint32_t before = trims.fetch_add(1, std::memory_order_relaxed);
@@ -334,34 +355,22 @@ void ask_all_to_trim(thread_heap* already_done) {
     already_done->trims_seen = before + 1;
 }
 
+// A few lanes at each slow path, so that no allocation waits for a walk over the whole heap.
 void take_part_in_trim(thread_heap* heap) {
     std::uint32_t now = trims.load(std::memory_order_relaxed);
-    if (heap->trims_seen == now) return;
-    heap->trims_seen = now;
-    flush_cache(heap);
-    purge_holes(heap);
+    if (heap->trims_seen != now) {
+        heap->trims_seen = now;
+        flush_cache(heap);
+        heap->next_to_trim = heap->owned;
+    }
+    if (heap->next_to_trim == 0) return;
+    constexpr int lanes_at_once = 64;  // of at most 16 system calls each: some milliseconds at worst
+    for (int i = 0; i < lanes_at_once && heap->next_to_trim != 0; ++i) trim_next(heap);
 }
 
 std::size_t purge_holes(thread_heap* heap) {
     std::size_t purged = 0;
-    for (slice_index s = heap->owned; s != 0;) {
-        slice_record* lane = ground::record_of(s);
-        s = shared_of(lane).owned_next;
-        purged += purge_holes_of(lane, *slot_lane_of(lane).head);
-        bool releasable = slot_lane_of(lane).used == 0 && !remote_of(lane).queued();
-        if (lane->state == slot_lane_state::active) {
-            if (!releasable) continue;
-            heap->active[lane->size_class] = 0;
-            heap->bins[lane->size_class] = empty_bin;
-            slot_lane_of(lane).head = &slot_lane_of(lane).free_list;
-            lane->state = slot_lane_state::full;
-        }
-        if (releasable) {
-            give_own(heap, lane);
-        } else {
-            look_at(heap, lane, seen::on_countdown);
-        }
-    }
+    for (heap->next_to_trim = heap->owned; heap->next_to_trim != 0;) purged += trim_next(heap);
     return purged;
 }
 

@@ -42,6 +42,7 @@ inline void disown(thread_heap* heap, slice_record* lane) {
     slice_index next = shared_of(lane).owned_next, previous = shared_of(lane).owned_previous;
     (previous != 0 ? shared_of(ground::record_of(previous)).owned_next : heap->owned) = next;
     if (next != 0) shared_of(ground::record_of(next)).owned_previous = previous;
+    if (heap->next_to_trim == ground::index_of(lane)) heap->next_to_trim = next;
     --heap->slot_lanes[lane->size_class];
 }
 

@@ -4,6 +4,7 @@
 #include "heap/block_lanes.hpp"
 #include "heap/bump_lane.hpp"
 #include "heap/heap.hpp"
+#include "heap/mapped_blobs.hpp"
 #include "heap/slot_lane.hpp"
 #include "heap/thread.hpp"
 #include "heap/thread_cache.hpp"
@@ -60,6 +61,7 @@ __attribute__((no_sanitize("thread"))) void take_out_cached(const thread_heap* h
 
 __attribute__((no_sanitize("thread"))) void survey(survey_totals& totals) {
     totals = {};
+    ground::keep_mapped kept;  // free lists are walked that other threads own
     slice_index end = ground::frontier();
     for (slice_index s = 1; s < end; ++s) {
         const slice_record* r = ground::record_of(s);
@@ -84,16 +86,24 @@ __attribute__((no_sanitize("thread"))) void survey(survey_totals& totals) {
             case slice_kind::block_lane:
                 survey_block_lane(r, totals);
                 break;
-            case slice_kind::blob:
+            case slice_kind::blob: {
+                // The record may come to describe something else at this moment, and its place hold another number.
+                std::size_t bytes = *const_cast<const volatile std::size_t*>(&blob_of(r).bytes);
+                bool still = r->kind.load(std::memory_order_acquire) == slice_kind::blob;
+                if (!still || bytes > std::size_t{end - s} << ground::slice_shift) break;
                 ++totals.blobs;
-                totals.blob_bytes += blob_of(r).bytes;
+                totals.blob_bytes += bytes;
                 break;
+            }
             case slice_kind::bump_tail:
             case slice_kind::block_tail:
             case slice_kind::none:
                 break;
         }
     }
+    mapped_totals mapped = count_mapped();
+    totals.blobs += mapped.blobs;
+    totals.blob_bytes += mapped.bytes;
     for_each_heap([&](const thread_heap* heap) {
         take_out_runs(heap, totals);
         take_out_cached(heap, totals);

@@ -53,15 +53,6 @@ constinit bool first_heap_taken = false;
 constinit thread_heap* free_heaps = nullptr;
 constinit std::atomic<std::uint64_t> live_heaps{0};  // also read without heaps_lock
 
-// The same random words make the C library's stack and pointer guards: a link that leaks must say nothing about those.
-// The finalizer of SplitMix64 (Steele, Lea, Flood, 2014).
-std::uint64_t mixed(std::uint64_t n) {
-    n += 0x9e37'79b9'7f4a'7c15;
-    n = (n ^ n >> 30) * 0xbf58'476d'1ce4'e5b9;
-    n = (n ^ n >> 27) * 0x94d0'49bb'1331'11eb;
-    return n ^ n >> 31;
-}
-
 void empty_bins(thread_heap* heap) {
     for (free_slot*& bin : heap->bins) bin = reinterpret_cast<free_slot*>(end_bit);
 }
@@ -148,9 +139,8 @@ bool start() {
             on_error = chosen.on_error;
         }
         if (!ground::start(chosen.ground)) return false;  // no address space now; the next call tries again
-        std::uint64_t random[2];
-        os::random_bytes(random);
-        link_key = mixed(random[0] ^ mixed(random[1]));
+        constexpr std::uint64_t purpose = 1;
+        link_key = os::random_word(purpose);
         empty_bins(&late_heap);
         process.store(progress::started, std::memory_order_release);
     }

@@ -10,7 +10,7 @@
 namespace lanes::os {
 
 // The order in which locks may nest. Fork takes them all in this order.
-enum class lock_rank : std::uint8_t { start = 1, late_heap, heaps, abandoned, blocks, ground, report };
+enum class lock_rank : std::uint8_t { start = 1, late_heap, heaps, abandoned, blocks, mapped, ground, report };
 
 // The calling thread holds every lock, because it is inside fork: its own calls pass through them all until that is
 // over. (Fork handlers that were registered before ours run while ours have taken the locks, and may allocate.)

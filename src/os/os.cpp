@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -15,6 +16,9 @@
 
 #include "os/call.hpp"
 
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000
+#endif
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
@@ -48,7 +52,16 @@ void* map(std::size_t bytes) {
     return pointer(call(SYS_mmap, 0, static_cast<long>(bytes), PROT_READ | PROT_WRITE, anonymous, -1, 0));
 }
 
-void unmap(void* at, std::size_t bytes) { call(SYS_munmap, address(at), static_cast<long>(bytes)); }
+mapped map_at(void* at, std::size_t bytes) {
+    long got = call(SYS_mmap, address(at), static_cast<long>(bytes), PROT_READ | PROT_WRITE,
+                    anonymous | MAP_FIXED_NOREPLACE, -1, 0);
+    if (got == address(at)) return mapped::there;
+    if (failed(got)) return got == -EEXIST ? mapped::occupied : mapped::refused;
+    unmap(pointer(got), bytes);  // before 4.17 the kernel takes the place for a hint
+    return mapped::occupied;
+}
+
+bool unmap(void* at, std::size_t bytes) { return !failed(call(SYS_munmap, address(at), static_cast<long>(bytes))); }
 
 bool commit(void* at, std::size_t bytes) {
     return !failed(call(SYS_mprotect, address(at), static_cast<long>(bytes), PROT_READ | PROT_WRITE));
@@ -60,6 +73,35 @@ bool purge(void* at, std::size_t bytes) {
 
 bool advise_huge(void* at, std::size_t bytes, bool huge) {
     return !failed(call(SYS_madvise, address(at), static_cast<long>(bytes), huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE));
+}
+
+namespace {
+
+// The beginning of a small file of the kernel's; 0: it cannot be read.
+long read_start(const char* path, char* text, std::size_t bytes) {
+    long fd = call(SYS_openat, AT_FDCWD, address(path), O_RDONLY | O_CLOEXEC);
+    if (failed(fd)) return 0;
+    long n = call(SYS_read, fd, address(text), static_cast<long>(bytes));
+    call(SYS_close, fd);
+    return failed(n) ? 0 : n;
+}
+
+}  // namespace
+
+bool address_space_counts() {
+    constexpr int limits[] = {RLIMIT_AS, RLIMIT_DATA};
+    for (int which : limits) {
+        rlimit64 now{};
+        if (!failed(call(SYS_prlimit64, 0, which, 0, address(&now))) && now.rlim_cur != RLIM64_INFINITY) return true;
+    }
+    char mode = 0;
+    return read_start("/proc/sys/vm/overcommit_memory", &mode, 1) == 1 && mode == '2';
+}
+
+bool huge_pages_unasked() {
+    char text[64];
+    // "always madvise never", the choice in brackets. If it cannot be read, saying no to them costs little.
+    return read_start("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof text) < 8 || text[0] == '[';
 }
 
 bool renew(void* at, std::size_t bytes) {
@@ -80,6 +122,28 @@ bool move_pages(void* from, void* to, std::size_t bytes) {
     __builtin_memcpy(to, pointer(between), bytes);
     unmap(pointer(between), bytes);
     return true;
+}
+
+bool resize_mapping(void* at, std::size_t had, std::size_t bytes) {
+    return !failed(call(SYS_mremap, address(at), static_cast<long>(had), static_cast<long>(bytes), 0));
+}
+
+bool move_mapping(void* from, std::size_t had, void* to, std::size_t bytes) {
+    return !failed(call(SYS_mremap, address(from), static_cast<long>(had), static_cast<long>(bytes),
+                        MREMAP_MAYMOVE | MREMAP_FIXED, address(to)));
+}
+
+void* detach(void* from, std::size_t bytes) {
+    auto n = static_cast<long>(bytes);
+    return pointer(call(SYS_mremap, address(from), n, n, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0));
+}
+
+probed probe(const void* at) {
+    // A futex compares the word before it moves waiters, of which there are none to be moved. (A call of glibc's
+    // malloc, unlike mincore. Waiting for no time at all would do, too, but takes 25 us.)
+    std::uint32_t other = 0;
+    long result = call(SYS_futex, address(at), FUTEX_CMP_REQUEUE_PRIVATE, 0, 0, address(&other), 0);
+    return result == -EFAULT ? probed::unreadable : result == -EAGAIN ? probed::other : probed::zero;
 }
 
 bool populate(void* at, std::size_t bytes) {
@@ -109,10 +173,18 @@ void sleep_ms(std::uint64_t milliseconds) {
     call(SYS_nanosleep, address(&t));
 }
 
-void random_bytes(std::uint64_t out[2]) {
-    auto source = reinterpret_cast<const unsigned char*>(getauxval(AT_RANDOM));
-    out[0] = out[1] = 0;
-    for (int i = 0; source != nullptr && i < 16; ++i) out[i / 8] |= std::uint64_t{source[i]} << (i % 8 * 8);
+std::uint64_t random_word(std::uint64_t purpose) {
+    // The finalizer of SplitMix64 (Steele, Lea, Flood, 2014).
+    auto mixed = [](std::uint64_t n) {
+        n += 0x9e37'79b9'7f4a'7c15;
+        n = (n ^ n >> 30) * 0xbf58'476d'1ce4'e5b9;
+        n = (n ^ n >> 27) * 0x94d0'49bb'1331'11eb;
+        return n ^ n >> 31;
+    };
+    std::uint64_t words[2]{};
+    if (auto source = reinterpret_cast<const void*>(getauxval(AT_RANDOM)))
+        __builtin_memcpy(words, source, sizeof words);
+    return mixed(words[0] ^ mixed(words[1] ^ mixed(purpose)));
 }
 
 bool elevated() { return getauxval(AT_SECURE) != 0; }

@@ -21,7 +21,16 @@ void* reserve(std::size_t bytes, void* hint);
 
 // Readable, writable, zero, counted by the system only as it is touched. Null when the system refuses.
 void* map(std::size_t bytes);
-void unmap(void* at, std::size_t bytes);
+// False if the system refuses, because a mapping would become two and there are too many.
+bool unmap(void* at, std::size_t bytes);
+
+// The same at that place, whole pages, if nothing is mapped there.
+enum class mapped : std::uint8_t {
+    there,    // as asked
+    refused,  // the system has no memory to promise, or a limit is reached
+    occupied  // something else is mapped there
+};
+mapped map_at(void* at, std::size_t bytes);
 
 // Makes reserved pages readable and writable. False when the system has no memory to promise.
 bool commit(void* at, std::size_t bytes);
@@ -32,6 +41,13 @@ bool purge(void* at, std::size_t bytes);
 // Says whether the range, whole huge pages of the machine, may be backed by such. False if the system knows none.
 bool advise_huge(void* at, std::size_t bytes, bool huge);
 
+// Whether address space is counted: limited for this process, or promised memory on a machine that does not overcommit.
+// Then what is not used should not stay mapped. Costs a few system calls.
+bool address_space_counts();
+
+// Whether the machine backs memory by huge pages unasked, so that what is not dense has to say so. True if unknown.
+bool huge_pages_unasked();
+
 // Replaces the mapping by a fresh zero one that can merge with its neighbours: for pages that were moved in by
 // move_pages. False if the system refuses; then nothing has changed.
 bool renew(void* at, std::size_t bytes);
@@ -40,6 +56,20 @@ bool renew(void* at, std::size_t bytes);
 // reads as zero. False when the kernel cannot (before 5.7; before 6.17 when `from` is several mappings; limits): then
 // nothing has moved, and `to` is as it was.
 bool move_pages(void* from, void* to, std::size_t bytes);
+
+// Makes a mapping of `had` bytes one of `bytes` bytes where it is; what is new is zero. False when the system refuses;
+// then nothing has changed.
+bool resize_mapping(void* at, std::size_t had, std::size_t bytes);
+// The same at another place; what was mapped there is replaced. When the system refuses it may be gone all the same.
+bool move_mapping(void* from, std::size_t had, void* to, std::size_t bytes);
+
+// Moves the pages of [from, from + bytes) to a new mapping of their own; `from` stays mapped and reads as zero. Null
+// when the kernel cannot (see move_pages); then nothing has moved.
+void* detach(void* from, std::size_t bytes);
+
+// What the word at `at` is, also where nothing may be read.
+enum class probed : std::uint8_t { zero, other, unreadable };
+probed probe(const void* at);
 
 // Copies memory of this process that may not be there: false when it is not mapped or not readable.
 bool read_memory(const void* from, void* to, std::size_t bytes);
@@ -51,8 +81,10 @@ void wake_one(const std::uint32_t* word);
 // Sleeps for that long.
 void sleep_ms(std::uint64_t milliseconds);
 
-// Sixteen random bytes that the kernel gave this process at exec; no system call.
-void random_bytes(std::uint64_t out[2]);
+// A random number of this process, another one for each `purpose`; no system call. It comes from the bytes that the
+// kernel gave at exec, of which the C library makes its stack and pointer guards: what is known of it says nothing
+// about those.
+std::uint64_t random_word(std::uint64_t purpose);
 
 // Takes the memory behind pages of a shared mapping now. False when there is none: touching them would be SIGBUS.
 bool populate(void* at, std::size_t bytes);

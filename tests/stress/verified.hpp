@@ -94,7 +94,7 @@ inline void check_nothing_is_left() {
     if (used > heap::bump_slices * ground::slice_pages) fail("pages are in use at the end", nullptr, used);
     if (ground::state.dirty_pages != 0) fail("pages are dirty after trim(0)", nullptr, ground::state.dirty_pages);
     // Every slice but number 0 is free or part of that bump lane.
-    std::size_t free = ground::free_map.count(0, ground::state.frontier);
+    std::size_t free = ground::free_slices();
     if (free + 1 + heap::bump_slices < ground::state.frontier)
         fail("slices were lost", nullptr, free, ground::state.frontier);
 }

@@ -140,7 +140,8 @@ TEST(options, a_program_with_other_rights_than_its_user_honours_disable_only) {
 }
 
 TEST(options, one_bad_variable_does_not_spoil_the_others) {
-    auto values = read({"LANES_PURGE_SHARE=0", "LANES_SUMMARY=1", "LANES_RESERVE=nothing", "LANES_SCAVENGER=100"});
+    auto values =
+        read({"LANES_PURGE_SHARE=0", "LANES_SUMMARY=1", "LANES_ADDRESS_SPACE=nothing", "LANES_SCAVENGER=100"});
     EXPECT_EQ(problems.size(), 2u);
     EXPECT_EQ(values[option_id::summary], 1u);
     EXPECT_EQ(values[option_id::scavenger_ms], 100u);

@@ -96,12 +96,12 @@ TEST_P(scarce_memory_test, all_of_it_can_be_used_and_what_was_freed_serves_every
 INSTANTIATE_TEST_SUITE_P(limits, scarce_memory_test,
                          testing::Values(64 * mib, 256 * mib, 600 * mib, 1024 * mib, 4096 * mib));
 
-// The same mode without a limit, so that sanitizers see it too: a reservation too small to be held whole.
-TEST(scarce_memory, pieces_serve_every_size_and_alignment_and_are_reused) {
+// Without a limit, so that sanitizers see it too: a place of the smallest size.
+TEST(scarce_memory, a_small_place_serves_every_size_and_alignment_and_are_reused) {
     EXPECT_EQ(test::in_child(
                   [] {
-                      setenv("LANES_RESERVE", "1", 1);
-                      test::random_source random("pieces");
+                      setenv("LANES_ADDRESS_SPACE", "1", 1);
+                      test::random_source random("small_place");
                       struct block {
                           void* at;
                           std::size_t bytes;
@@ -134,7 +134,6 @@ TEST(scarce_memory, pieces_serve_every_size_and_alignment_and_are_reused) {
                               }
                           }
                       }
-                      if (!ground::state.piecewise) return 4;
                       for (block& b : live) lanes_free(b.at);
                       trim(0);
                       return ground::state.dirty_pages == 0 ? 0 : 5;
@@ -143,7 +142,7 @@ TEST(scarce_memory, pieces_serve_every_size_and_alignment_and_are_reused) {
               0);
 }
 
-// A limit that comes after the start, when the address space is held but pages may be refused.
+// A limit that comes after the start.
 TEST(scarce_memory, a_refusal_leaves_everything_as_it_was) {
     if (test::sanitized) GTEST_SKIP() << "the sanitizer needs memory of its own";
     EXPECT_EQ(test::in_child([] {
