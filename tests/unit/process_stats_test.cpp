@@ -244,7 +244,7 @@ TEST(process_stats, at_the_exit_every_object_is_counted_also_those_of_ended_and_
               0);
     EXPECT_EQ(file.slot(0)->state.load(), slot_state::exited);
     // Where the heap lies among mappings of others, as beside a sanitizer's, what it has in RAM cannot be told.
-    bool apart = stats::value(stats::page->heap_from) != 0;
+    bool apart = stats::value(file.slot(0)->heap_from) != 0;
     EXPECT_EQ(stats::value(file.slot(0)->resident_bytes) != unknown, apart);
     EXPECT_GE(stats::value(file.slot(0)->peak_bytes),
               stats::value(file.slot(0)->used_bytes) + stats::value(file.slot(0)->dirty_bytes));
