@@ -53,12 +53,17 @@ std::uint32_t run_index::find(std::uint32_t n, std::uint32_t from) {
 }
 
 std::uint32_t run_index::next_set(std::uint32_t from, std::uint32_t end) {
-    if (from + chunk_bits >= end) return scan(from, end, 0);
+    if (from + chunk_bits >= end) {
+        std::uint32_t known = end < end_ ? end : end_, found = scan(from, known, 0);
+        return found < known ? found : end;
+    }
     std::uint32_t found = find(1, from);
     return found < end ? found : end;
 }
 
 std::uint32_t run_index::next_clear(std::uint32_t from, std::uint32_t end) {
+    if (from >= end_) return from < end ? from : end;
+    if (end > end_) end = end_;  // what is not covered is clear
     if (from + chunk_bits >= end) return scan(from, end, ~std::uint64_t{0});
     refresh();
     std::uint32_t at = from;
@@ -73,11 +78,10 @@ std::uint32_t run_index::next_clear(std::uint32_t from, std::uint32_t end) {
             at += bits_on(level);
             continue;
         }
-        if (at % chunk_bits == 0 && at < end_ && chunk_of(at / chunk_bits).whole.prefix == chunk_bits) {
+        if (at % chunk_bits == 0 && chunk_of(at / chunk_bits).whole.prefix == chunk_bits) {
             at += chunk_bits;
             continue;
         }
-        if (at >= end_) return at;
         std::uint32_t bit = at % word_bits;
         auto ones = static_cast<std::uint32_t>(std::countr_one(word(at / word_bits) >> bit));
         if (ones < word_bits - bit) {

@@ -75,6 +75,8 @@ class run_index {
 
     // The start of the lowest run of at least n set bits among those from `from` on; or none.
     std::uint32_t find(std::uint32_t n, std::uint32_t from = 0);
+    // Searches may reach beyond what is covered: there every bit is clear.
+    //
     // The first set bit in [from, end), or end.
     std::uint32_t next_set(std::uint32_t from, std::uint32_t end);
     // The first clear bit in [from, end), or end.

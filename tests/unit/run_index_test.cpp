@@ -2,6 +2,7 @@
 #include "base/run_index.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <memory>
@@ -99,6 +100,28 @@ TEST(run_index, all_of_it_is_one_run) {
     index.clear(0, end);
     EXPECT_EQ(index.find(1), run_index::none);
     EXPECT_EQ(index.last_set(end), 0u);
+}
+
+// As the ground asks when an aligned place is looked for in a run that ends with the last mapped slice.
+TEST(run_index, searches_may_end_behind_what_is_covered_and_read_nothing_there) {
+    constexpr std::size_t page = 65536;  // whole pages of any machine
+    void* pages = mmap(nullptr, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    ASSERT_NE(pages, MAP_FAILED);
+    ASSERT_EQ(mprotect(static_cast<std::byte*>(pages) + page, page, PROT_NONE), 0);
+    auto last = reinterpret_cast<run_index::chunk*>(static_cast<std::byte*>(pages) + page) - 1;
+    auto made = std::make_unique<run_index>();
+    run_index& index = *made;
+    constexpr std::uint32_t end = run_index::chunk_bits;
+    index.begin(last, 1);
+    index.cover(end);
+    EXPECT_EQ(index.next_set(0, 3 * end), 3 * end);
+    EXPECT_EQ(index.next_set(end - 1, end + 1), end + 1);
+    index.set(end - 10, 10);
+    EXPECT_EQ(index.next_clear(end - 10, end + 64), end);
+    EXPECT_EQ(index.next_clear(end - 10, 9 * end), end);
+    EXPECT_EQ(index.next_clear(end, end + 64), end);
+    EXPECT_EQ(index.next_set(0, 3 * end), end - 10);
+    munmap(pages, 2 * page);
 }
 
 // Every other bit: the index says at once that there is no run of two.
