@@ -10,7 +10,9 @@
 namespace lanes::ground {
 namespace {
 
-constexpr int max_misses = 16;  // places that are taken
+// Places that are taken. Each time twice as much is left out, so that no number of large mappings side by side is met
+// for long: 2^20 times the size of the one that is looked for.
+constexpr int max_misses = 20;
 
 std::atomic<std::uintptr_t> next{0};  // where the next mapping is tried; wraps around at the end
 
@@ -41,6 +43,7 @@ void* map_somewhere(std::size_t bytes, std::size_t align, F&& map) {
             case os::mapped::refused:
                 return nullptr;
             case os::mapped::occupied:
+                next.fetch_add(to_regions(bytes) << misses, std::memory_order_relaxed);
                 break;
         }
     }

@@ -2,6 +2,7 @@
 #include "heap/mapped_blobs.hpp"
 
 #include <gtest/gtest.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -134,6 +135,24 @@ TEST(mapped_blobs, agree_with_a_model) {
     }
     for (blob& each : live) ASSERT_TRUE(free_mapped(each.at));
     EXPECT_EQ(count_mapped().bytes, 0u);
+}
+
+// As when a very large block stays for long, and the search for a place comes around to it again.
+TEST(mapped_blobs, none_fails_because_of_a_large_mapping_in_the_way) {
+    ASSERT_TRUE(start());
+    void* first = allocate_mapped(min_mapped_bytes, 1);
+    ASSERT_NE(first, nullptr);
+    constexpr std::size_t bytes = 8 * gib;
+    void* wanted = static_cast<std::byte*>(first) + min_mapped_bytes;
+    void* theirs = mmap(wanted, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    ASSERT_NE(theirs, MAP_FAILED);
+    for (int i = 0; i < 4; ++i) {
+        void* blob = allocate_mapped(min_mapped_bytes, 1);
+        ASSERT_NE(blob, nullptr) << i;
+        ASSERT_TRUE(free_mapped(blob));
+    }
+    munmap(theirs, bytes);
+    ASSERT_TRUE(free_mapped(first));
 }
 
 // The process keeps mappings for itself.
