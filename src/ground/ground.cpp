@@ -16,7 +16,7 @@ constexpr std::size_t heaps_step = 64 * 1024;                    // whole pages 
 constexpr std::size_t min_growth_bytes = std::size_t{4} << 20;   // bytes mapped at a time, at least
 constexpr std::size_t max_growth_bytes = std::size_t{64} << 20;  // and at most, unless one request is larger
 constexpr std::uint32_t max_runs_in_passing = 64;                // purged as a part of one free
-constexpr int max_misses = 8;                                    // places that turn out to be occupied
+constexpr int max_misses = 20;                                   // places that turn out to be occupied
 
 constexpr std::uint32_t whole_regions(std::uint32_t slices) {
     return (slices + region_slices - 1) / region_slices * region_slices;
@@ -171,6 +171,14 @@ os::mapped map_claimed(slice_index first, std::uint32_t n) {
     return result;
 }
 
+// The n slices from `first` on are given up as far as they are a hole or lie behind the frontier.
+void skip(slice_index first, std::uint32_t n) {
+    slice_index end = first + n, known_end = end < state.frontier ? end : state.frontier;
+    slice_index stop = first < known_end ? free_unmapped.next_clear(first, known_end) : first;
+    if (stop > first) take_from_hole(first, stop - first);
+    if (stop == state.frontier && stop < end) advance_frontier(end - stop);
+}
+
 // Maps free slices in which n lie together, aligned, and adds them; gives the first of those, or 0. Lets go of the lock
 // meanwhile; what it gives has not been seen by other threads then.
 slice_index map_more(std::uint32_t n, std::uint32_t align) {
@@ -194,6 +202,8 @@ slice_index map_more(std::uint32_t n, std::uint32_t align) {
                 if (claimed == needed) return 0;
                 break;  // once more, with as little as can be
             case os::mapped::occupied:
+                // Twice as much each time, so that a large mapping in the way is behind us after a few of them.
+                skip(first + region_slices, (region_slices << misses) - region_slices);
                 ++misses;
                 break;
         }
