@@ -354,11 +354,13 @@ namespace {
 
 void lock_when_nothing_is_under_way() {
     state.lock.lock();
-    while (state.under_way > 0) {
+    ++state.waiting;
+    while (std::uint32_t n = state.under_way) {
         state.lock.unlock();
-        os::sleep_ms(0);
+        os::wait_on(&state.under_way, n);
         state.lock.lock();
     }
+    --state.waiting;
 }
 
 }  // namespace
@@ -379,6 +381,7 @@ void before_fork() { lock_when_nothing_is_under_way(); }
 void after_fork_in_parent() { state.lock.unlock(); }
 void after_fork_in_child() {
     state.keepers = 0;
+    state.waiting = 0;
     state.lock.reset();
 }
 

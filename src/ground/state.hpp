@@ -27,6 +27,7 @@ struct ground_state {
     std::atomic<std::uint32_t> used_pages{0};   // behind slices in use; the only number that changes without the lock
     std::uint32_t peak_pages = 0;               // of both together
     std::uint32_t under_way = 0;      // purges and mappings in progress, without the lock: their slices are in no index
+    std::uint32_t waiting = 0;        // threads that go on when nothing is under way
     std::uint32_t unmapped_runs = 0;  // holes in what is mapped, about; each may cost the process a mapping
     std::atomic<std::uint32_t> moved_runs{0};  // pieces moved in from elsewhere that do not merge with their neighbours
     std::uint32_t keepers = 0;                 // keep_mapped objects
@@ -64,18 +65,25 @@ inline slice_index start_of(std::uint32_t region) { return region * region_slice
 
 // The lock is held for all that follows.
 
-// Lets go of the lock for as long as it lives; what the caller holds of the slices is in no index meanwhile.
+// Lets go of the lock for as long as it lives; what the caller holds of the slices is in no index meanwhile. While a
+// thread waits until nothing is under way the lock is kept, or with many threads it would wait for ever.
 class without_lock {
   public:
-    without_lock() {
+    without_lock() : lets_go_(state.waiting == 0) {
+        if (!lets_go_) return;
         ++state.under_way;
         state.lock.unlock();
     }
     ~without_lock() {
+        if (!lets_go_) return;
         state.lock.lock();
-        --state.under_way;
+        if (--state.under_way > 0) return;
+        for (std::uint32_t i = 0; i < state.waiting; ++i) os::wake_one(&state.under_way);
     }
     without_lock(const without_lock&) = delete;
+
+  private:
+    bool lets_go_;
 };
 
 // Free and mapped.

@@ -2,7 +2,8 @@
 //
 // Calls go straight to the kernel: a preloaded shim that wraps mmap or madvise must not see (or recurse into) the
 // allocator, and errno stays what the program left there. Only the set that glibc's own malloc uses is called from the
-// heap (mmap, munmap, mprotect, mremap, madvise, futex), so a program under a seccomp filter made for glibc runs on.
+// heap (mmap, munmap, mprotect, mremap, madvise, futex), so a program under a seccomp filter made for glibc runs on. At
+// its start it also asks for limits (prlimit64) and reads two small files, of which it may be refused all.
 #pragma once
 
 #include <cstddef>
@@ -77,9 +78,6 @@ bool read_memory(const void* from, void* to, std::size_t bytes);
 // Sleeps while *word == expected, at most until a wake_one.
 void wait_on(const std::uint32_t* word, std::uint32_t expected);
 void wake_one(const std::uint32_t* word);
-
-// Sleeps for that long.
-void sleep_ms(std::uint64_t milliseconds);
 
 // A random number of this process, another one for each `purpose`; no system call. It comes from the bytes that the
 // kernel gave at exec, of which the C library makes its stack and pointer guards: what is known of it says nothing
