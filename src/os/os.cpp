@@ -168,6 +168,11 @@ void wait_on(const std::uint32_t* word, std::uint32_t expected) {
 
 void wake_one(const std::uint32_t* word) { call(SYS_futex, address(word), FUTEX_WAKE_PRIVATE, 1); }
 
+void sleep_ms(std::uint64_t milliseconds) {
+    timespec t{static_cast<time_t>(milliseconds / 1000), static_cast<long>(milliseconds % 1000) * 1'000'000};
+    call(SYS_nanosleep, address(&t));
+}
+
 std::uint64_t random_word(std::uint64_t purpose) {
     // The finalizer of SplitMix64 (Steele, Lea, Flood, 2014).
     auto mixed = [](std::uint64_t n) {

@@ -79,6 +79,9 @@ bool read_memory(const void* from, void* to, std::size_t bytes);
 void wait_on(const std::uint32_t* word, std::uint32_t expected);
 void wake_one(const std::uint32_t* word);
 
+// Sleeps for that long. Not called from the heap.
+void sleep_ms(std::uint64_t milliseconds);
+
 // A random number of this process, another one for each `purpose`; no system call. It comes from the bytes that the
 // kernel gave at exec, of which the C library makes its stack and pointer guards: what is known of it says nothing
 // about those.
