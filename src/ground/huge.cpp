@@ -64,9 +64,12 @@ bool advise(std::uint32_t region, std::uint32_t n) {
         // What once had small pages has a page table still, which keeps a huge page out. A new mapping has none.
         if (was_used(i)) os::renew(address_of(start_of(i)), region_bytes);
     }
-    state.huge_refused = !os::advise_huge(address_of(start_of(region)), n * region_bytes, true);
-    if (!state.huge_refused) set_huge(region, n);
-    return !state.huge_refused;
+    if (!os::advise_huge(address_of(start_of(region)), n * region_bytes, true)) {
+        state.huge_refused = true;
+        return false;
+    }
+    set_huge(region, n);
+    return true;
 }
 
 // Whether a huge region reaches over the boundary before this slice.

@@ -31,10 +31,10 @@ struct ground_state {
     std::uint32_t unmapped_runs = 0;  // holes in what is mapped, about; each may cost the process a mapping
     std::atomic<std::uint32_t> moved_runs{0};  // pieces moved in from elsewhere that do not merge with their neighbours
     std::uint32_t keepers = 0;                 // keep_mapped objects
-    bool huge_refused = false;                 // the kernel knows no huge pages
-    bool opts_out = false;                     // the machine makes huge pages unasked: what is mapped says no to it
-    bool unmaps = false;                       // address space counts, so what is purged goes back with it
-    std::atomic<bool> scarce{false};           // address space was refused once
+    std::atomic<bool> huge_refused{false};     // the kernel knows no huge pages; read without the lock, too
+    bool opts_out = false;            // the machine makes huge pages unasked: what is mapped is advised not to be
+    bool unmaps = false;              // address space counted at the start
+    std::atomic<bool> scarce{false};  // address space was refused once
     settings limits{};
 
     // Memory that was purged and is soon wanted again shows that the budget was too small: it grows by what has to be
