@@ -53,7 +53,11 @@ void* map_somewhere(std::size_t bytes, std::size_t align, F&& map) {
 }  // namespace
 
 void* map_apart(std::size_t bytes, std::size_t align) {
-    void* at = map_somewhere(bytes, align, [bytes](void* place) { return os::map_at(place, bytes); });
+    void* at = map_somewhere(bytes, align, [bytes](void* place) {
+        os::mapped result = os::map_at(place, bytes);
+        if (result == os::mapped::refused) state.scarce.store(true, std::memory_order_relaxed);
+        return result;
+    });
     if (at != nullptr) stats::count(stats::page->reserved_bytes, bytes);
     return at;
 }
@@ -81,7 +85,7 @@ void* resize_apart(void* at, std::size_t had, std::size_t bytes) {
 void* move_apart(void* from, std::size_t had, std::size_t bytes) {
     void* at = map_apart(bytes, 1);
     if (at == nullptr) return nullptr;
-    // First where the kernel likes, for that fails without harm (see os::move_pages).
+    // First to a place of the kernel's choice, for that fails without harm (see os::move_pages).
     if (void* between = os::detach(from, had)) {
         if (os::move_mapping(between, had, at, bytes)) return at;
         // The target may be gone by now.

@@ -164,10 +164,7 @@ os::mapped map_claimed(slice_index first, std::uint32_t n) {
     }
     std::uint32_t given_up = first == 0 || result == os::mapped::occupied ? region_slices : 0;
     if (n > given_up) add_unmapped(first + given_up, n - given_up);
-    if (result == os::mapped::refused) {
-        state.scarce.store(true, std::memory_order_relaxed);
-        state.unmaps = true;
-    }
+    if (result == os::mapped::refused) state.scarce.store(true, std::memory_order_relaxed);
     return result;
 }
 

@@ -96,11 +96,15 @@ void widen_to_regions(slice_run& run) {
     if (above % region_slices == 0) run.end = above;
 }
 
+// Limited for this process at its start, or refused since.
+bool address_space_counts() { return state.unmaps || state.scarce.load(std::memory_order_relaxed); }
+
 // The part of a run that goes back with its address space, where that counts: whole regions, while holes are few.
 // Elsewhere it stays mapped: then memory that was purged and memory that was not serve a large request together. (When
 // all of it was unmapped, programs with buffers of 5 to 25 MiB took 1.3 to 1.6 times the memory.)
 slice_run unmappable(slice_run run) {
-    if (!state.unmaps || state.unmapped_runs >= max_unmapped_runs || state.keepers > 0) return {run.end, run.end};
+    if (!address_space_counts() || state.unmapped_runs >= max_unmapped_runs || state.keepers > 0)
+        return {run.end, run.end};
     slice_index first = start_of(region_of(run.first + region_slices - 1)), end = start_of(region_of(run.end));
     return first < end ? slice_run{first, end} : slice_run{run.end, run.end};
 }
@@ -192,6 +196,22 @@ std::uint32_t purge_down_to(std::uint32_t keep, std::uint32_t max_runs) {
     return purged;
 }
 
+namespace {
+
+// Free regions that are mapped and clean: they were purged before address space counted, or never used.
+void unmap_clean() {
+    if (!address_space_counts()) return;
+    std::uint32_t purged = 0;
+    for (slice_index first = 1; (first = free_mapped.find(region_slices, first)) != base::run_index::none;) {
+        slice_index end = free_end(first, state.frontier);
+        slice_run hole = unmappable({first, end});
+        if (hole.first < hole.end && !purge_run(hole, purged)) return;
+        first = end;
+    }
+}
+
+}  // namespace
+
 bool purge_inside(void* at, std::size_t bytes) {
     {
         os::guard held(state.lock);
@@ -211,8 +231,9 @@ std::size_t purge(std::size_t keep) {
     std::size_t pages = keep / page_unit;
     std::uint32_t purged = pages >= state.dirty_pages ? 0 : purge_down_to(static_cast<std::uint32_t>(pages), ~0u);
     if (keep == 0) {
+        unmap_clean();
         state.purged_lately = 0;
-        state.regret_pages = 0;  // that was not our idea, so nothing is learned from it
+        state.regret_pages = 0;  // it was asked for, so the budget learns nothing from it
         make_partly_used_small();
     }
     stats::page->dirty_bytes.store(state.dirty_pages * page_unit, std::memory_order_relaxed);

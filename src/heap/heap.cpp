@@ -41,10 +41,17 @@ void* allocate_aligned_slot(thread_heap* heap, unsigned c) {
     return is_end(heap->bins[c]) && !refill(heap, c) ? nullptr : pop(heap, c);
 }
 
+// Whether a request that failed may succeed after what was given back here. More than there is to give back is not to
+// be had, unless address space is what was refused: then what goes back adds to what is left of it.
+bool makes_room(std::size_t bytes) {
+    bool scarce = ground::scarce();
+    if (!scarce && bytes > stats::value(stats::page->committed_bytes)) return false;
+    return trim(0) > 0 || scarce;
+}
+
 // No memory: what this process holds free goes back first, so that a request of another size can have it.
 void* retry_after_trim(std::size_t bytes, void* (*again)(std::size_t)) {
-    // Unless it is more than there is to give back.
-    if (bytes <= stats::value(stats::page->committed_bytes) && trim(0) > 0) {
+    if (makes_room(bytes)) {
         if (void* object = again(bytes)) return object;
     }
     stats::count(stats::page->failures);
@@ -224,7 +231,7 @@ void* allocate_aligned(std::size_t align, std::size_t bytes) {
             object = allocate_blob(bytes > 0 ? bytes : 1, align, false).at;
         }
         if (object != nullptr) return object;
-        if (bytes > stats::value(stats::page->committed_bytes) || (attempt == 0 && trim(0) == 0)) break;
+        if (attempt == 0 && !makes_room(bytes)) break;
     }
     stats::count(stats::page->failures);
     return nullptr;

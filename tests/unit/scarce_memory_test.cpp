@@ -142,6 +142,36 @@ TEST(scarce_memory, a_small_place_serves_every_size_and_alignment_and_are_reused
               0);
 }
 
+// What the budget keeps free must not stand in the way of one large block; nor, unless `limit_first`, what was mapped
+// before the limit came.
+int one_large_block_after_cycles_of_small_ones(bool limit_first) {
+    std::size_t limit = address_space_in_use() + 1000 * mib;
+    rlimit r{limit, limit};
+    if (limit_first && setrlimit(RLIMIT_AS, &r) != 0) return 99;
+    for (int cycle = 0; cycle < 6; ++cycle) {
+        link* list = nullptr;
+        for (int i = 0; i < 40; ++i) {
+            auto p = static_cast<link*>(lanes_malloc(10 * mib));
+            if (p == nullptr) return 1;
+            std::memset(static_cast<void*>(p), 1, 10 * mib);
+            p->next = list;
+            list = p;
+        }
+        free_list_of(list);
+    }
+    if (!limit_first && setrlimit(RLIMIT_AS, &r) != 0) return 99;
+    void* large = lanes_malloc(800 * mib);
+    if (large == nullptr) return 2;
+    lanes_free(large);
+    return lanes_malloc(10 * mib) != nullptr ? 0 : 3;
+}
+
+TEST(scarce_memory, one_large_block_is_given_the_address_space_of_small_ones_that_are_free) {
+    if (test::sanitized) GTEST_SKIP() << "the sanitizer's own address space is beyond any limit";
+    EXPECT_EQ(test::in_child([] { return one_large_block_after_cycles_of_small_ones(true); }), 0);
+    EXPECT_EQ(test::in_child([] { return one_large_block_after_cycles_of_small_ones(false); }), 0);
+}
+
 // A limit that comes after the start.
 TEST(scarce_memory, a_refusal_leaves_everything_as_it_was) {
     if (test::sanitized) GTEST_SKIP() << "the sanitizer needs memory of its own";
