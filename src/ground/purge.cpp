@@ -113,8 +113,11 @@ slice_run unmappable(slice_run run) {
 bool purge_part(slice_run part, bool renew) {
     if (part.first == part.end) return true;
     stats::count(stats::page->purge_calls);
+    std::byte* at = address_of(part.first);
     std::size_t bytes = std::size_t{part.end - part.first} << slice_shift;
-    return (renew && os::renew(address_of(part.first), bytes)) || os::purge(address_of(part.first), bytes);
+    if (!renew || !os::renew(at, bytes)) return os::purge(at, bytes);
+    if (state.opts_out) os::advise_huge(at, bytes, false);
+    return true;
 }
 
 // Gives the memory of free slices back; the lock is not held during the system calls. False if the system refuses: then
