@@ -68,7 +68,7 @@ bool usable(const layout& place) {
     return true;
 }
 
-// A quarter of the way up to where the kernel maps by itself, at a place that nobody can guess. The kernel comes from
+// A quarter of the way up to where the kernel maps by itself, at a place that cannot be guessed. The kernel maps from
 // the other end (or, with an unlimited stack, starts above), and a program's own data lies at the ends, too.
 bool choose_far(std::uintptr_t kernels, std::size_t window, layout& place) {
     constexpr std::uint64_t purpose = 2;

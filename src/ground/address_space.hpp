@@ -2,7 +2,7 @@
 //
 // Address space is not held in reserve. A place far from where the kernel maps by itself is chosen at start, and pieces
 // of it are mapped as they are needed, each only if nothing is there. So a limit on address space counts what is used,
-// tools that write the whole address space out find nothing, and what is unmapped again is anybody's.
+// tools that write the whole address space out find nothing, and what is unmapped again may be used for any mapping.
 //
 //     | thread heaps | gap | index chunks | gap | slice records | gap | slice 0 (never used), slice 1, ... | apart
 //

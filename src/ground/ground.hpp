@@ -3,12 +3,13 @@
 // Owns: a place in the address space, the slice records' memory, the indexes of free and of dirty slices, the memory of
 // thread heaps. May call: stats, os, base. Knows nothing of lanes beyond the record that describes them.
 //
-// Address space is not memory and is not held in reserve: pieces of the place are mapped as they are needed, and
-// unmapped again when they are purged (address_space.hpp).
+// Address space is not memory and is not held in reserve: pieces of the place are mapped as they are needed, and,
+// where address space counts, unmapped again when they are purged (address_space.hpp).
 //
 // Invariants, under the ground lock:
-//  - a slice is in use, or free and mapped, or free and not mapped, or beyond the frontier, or under way between two of
-//    these in the hands of one thread;
+//  - a slice is in use, or free and mapped, or free and not mapped, or beyond the frontier, or given up because
+//    something of the program's lies there, or under way between two of
+//    these claimed by one thread;
 //  - a free slice is dirty or reads as zero;
 //  - the record of a free slice has kind none and owner null;
 //  - slices are handed out from the lowest address that fits, dirty ones first, and purged from the highest, so what is
@@ -112,7 +113,7 @@ class keep_mapped {
 // One past the highest slice ever handed out: the end of a walk over the table.
 slice_index frontier();
 
-// Around fork: take_all holds off every other thread; in the child, after_fork_in_child frees the lock again.
+// Around fork: before_fork holds off every other thread; in the child, after_fork_in_child frees the lock again.
 void before_fork();
 void after_fork_in_parent();
 void after_fork_in_child();

@@ -15,7 +15,7 @@ constinit os::mutex mapped_lock{os::lock_rank::mapped};
 namespace {
 
 // Open addressing with linear probing, at most half full, under mapped_lock. Never more entries than that: a process
-// may have 65,530 mappings, and the program wants some, too.
+// may have 65,530 mappings, and the program needs some, too.
 struct entry {
     std::uintptr_t at;  // 0: empty
     std::size_t bytes;

@@ -110,8 +110,8 @@ bool renew(void* at, std::size_t bytes) {
 }
 
 bool move_pages(void* from, void* to, std::size_t bytes) {
-    // A fixed target is unmapped before the kernel finds out that it cannot move the source. So first to where it
-    // likes: that fails without harm, and what comes of it is one mapping, which goes anywhere.
+    // A fixed target is unmapped before the kernel finds out that it cannot move the source. So first to a
+    // place of its choice: that fails without harm, and what comes of it is one mapping, which goes anywhere.
     auto n = static_cast<long>(bytes);
     long between = call(SYS_mremap, address(from), n, n, MREMAP_MAYMOVE | MREMAP_DONTUNMAP, 0);
     if (failed(between)) return false;
