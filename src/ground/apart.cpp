@@ -22,6 +22,8 @@ std::size_t to_regions(std::size_t bytes) { return (bytes + region_bytes - 1) & 
 std::uintptr_t next_place(std::size_t bytes, std::size_t align) {
     std::size_t room = apart_to - apart_from, step = to_regions(bytes) + (align > region_bytes ? align : 0);
     if (step > room) return 0;
+    // As much again is left free behind it, so that it can grow where it is: to move it takes address space for both.
+    if (step <= room / 4) step += to_regions(bytes);
     for (int tries = 0; tries < 4; ++tries) {
         std::uintptr_t at = apart_from + next.fetch_add(step, std::memory_order_relaxed) % room;
         at = (at + align - 1) & ~(align - 1);

@@ -96,6 +96,19 @@ TEST(mapped_blobs, realloc_keeps_what_is_in_them_in_every_direction) {
     EXPECT_EQ(count_mapped().blobs, 0u);
 }
 
+// A move needs address space for both places, which a limit may refuse.
+TEST(mapped_blobs, grow_to_twice_their_size_in_place_also_beside_others) {
+    ASSERT_TRUE(start());
+    void* blobs[4];
+    for (void*& blob : blobs) {
+        blob = lanes_malloc(100 * mib);
+        ASSERT_NE(blob, nullptr);
+    }
+    for (void* blob : blobs) EXPECT_EQ(lanes_realloc(blob, 200 * mib), blob);
+    for (void* blob : blobs) lanes_free(blob);
+    EXPECT_EQ(count_mapped().bytes, 0u);
+}
+
 TEST(mapped_blobs, agree_with_a_model) {
     ASSERT_TRUE(start());
     test::random_source random("mapped, model");
