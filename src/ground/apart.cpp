@@ -57,7 +57,8 @@ void* map_somewhere(std::size_t bytes, std::size_t align, F&& map) {
 void* map_apart(std::size_t bytes, std::size_t align) {
     void* at = map_somewhere(bytes, align, [bytes](void* place) {
         os::mapped result = os::map_at(place, bytes);
-        if (result == os::mapped::refused) state.scarce.store(true, std::memory_order_relaxed);
+        // A request that no limit would allow says nothing about what is left.
+        if (result == os::mapped::refused && might_fit(bytes)) state.scarce.store(true, std::memory_order_relaxed);
         return result;
     });
     if (at != nullptr) stats::count(stats::page->reserved_bytes, bytes);

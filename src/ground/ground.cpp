@@ -259,6 +259,14 @@ run take_with_room(std::uint32_t slices, std::uint32_t spare) {
 
 bool scarce() { return state.scarce.load(std::memory_order_relaxed); }
 
+bool might_fit(std::size_t bytes) {
+    std::uint64_t limit = os::address_space_limit();
+    if (limit != os::no_limit) return bytes < limit;
+    // Without a limit it is the machine that promises no more, which it said at the start.
+    constexpr std::size_t beyond_machines = std::size_t{1} << 42;
+    return state.unmaps && bytes < beyond_machines;
+}
+
 void touch(slice_record* r, std::uint32_t pages) {
     if (pages <= r->backed) return;
     std::uint32_t more = pages - r->backed;

@@ -81,6 +81,8 @@ void touch(slice_record*, std::uint32_t pages);
 
 // Whether address space was refused once: then slices should not be taken for their addresses alone.
 bool scarce();
+// Whether so much address space might be had if nothing else was mapped: false for what no limit allows. System calls.
+bool might_fit(std::size_t bytes);
 
 // The same slice: whatever lay behind the first `pages` pages has been given back.
 void untouch(slice_record*, std::uint32_t pages);

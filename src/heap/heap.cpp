@@ -44,9 +44,10 @@ void* allocate_aligned_slot(thread_heap* heap, unsigned c) {
 // Whether a request that failed may succeed after what was given back here. More than there is to give back is not to
 // be had, unless address space is what was refused: then what goes back adds to what is left of it.
 bool makes_room(std::size_t bytes) {
-    bool scarce = ground::scarce();
-    if (!scarce && bytes > stats::value(stats::page->committed_bytes)) return false;
-    return trim(0) > 0 || scarce;
+    if (bytes <= stats::value(stats::page->committed_bytes)) return trim(0) > 0 || ground::scarce();
+    if (!ground::scarce() || !ground::might_fit(bytes)) return false;
+    trim(0);
+    return true;
 }
 
 // No memory: what this process holds free goes back first, so that a request of another size can have it.

@@ -88,14 +88,21 @@ long read_start(const char* path, char* text, std::size_t bytes) {
 
 }  // namespace
 
-bool address_space_counts() {
+std::uint64_t address_space_limit() {
     constexpr int limits[] = {RLIMIT_AS, RLIMIT_DATA};
+    std::uint64_t least = no_limit;
     for (int which : limits) {
         rlimit64 now{};
-        if (!failed(call(SYS_prlimit64, 0, which, 0, address(&now))) && now.rlim_cur != RLIM64_INFINITY) return true;
+        if (failed(call(SYS_prlimit64, 0, which, 0, address(&now))) || now.rlim_cur == RLIM64_INFINITY) continue;
+        if (now.rlim_cur < least) least = now.rlim_cur;
     }
+    return least;
+}
+
+bool address_space_counts() {
     char mode = 0;
-    return read_start("/proc/sys/vm/overcommit_memory", &mode, 1) == 1 && mode == '2';
+    return address_space_limit() != no_limit ||
+           (read_start("/proc/sys/vm/overcommit_memory", &mode, 1) == 1 && mode == '2');
 }
 
 bool huge_pages_unasked() {

@@ -42,6 +42,10 @@ bool purge(void* at, std::size_t bytes);
 // Says whether the range, whole huge pages of the machine, may be backed by such. False if the system knows none.
 bool advise_huge(void* at, std::size_t bytes, bool huge);
 
+// Bytes of address space that this process may have, by its limits as they are now. Two system calls.
+inline constexpr std::uint64_t no_limit = ~std::uint64_t{0};
+std::uint64_t address_space_limit();
+
 // Whether address space is counted: limited for this process, or promised memory on a machine that does not overcommit.
 // Then what is not used should not stay mapped. Costs a few system calls.
 bool address_space_counts();

@@ -13,6 +13,7 @@
 #include "heap/survey.hpp"
 #include "heap/thread.hpp"
 #include "lanes/lanes.h"
+#include "stats/stats_page.hpp"
 #include "tests/unit/support.hpp"
 
 namespace lanes::heap {
@@ -185,6 +186,7 @@ TEST(mapped_blobs, there_are_not_more_than_the_table_holds) {
 TEST(mapped_blobs, what_cannot_be_had_is_refused_at_once_and_trims_nothing) {
     ASSERT_TRUE(start());
     void* kept = lanes_malloc(100);
+    std::uint64_t trims = stats::value(stats::page->trims);
     for (std::size_t bytes : {std::size_t{1} << 47, std::size_t{1} << 62, ~std::size_t{0} - 4096, ~std::size_t{0}}) {
         errno = 0;
         EXPECT_EQ(lanes_malloc(bytes), nullptr);
@@ -193,6 +195,8 @@ TEST(mapped_blobs, what_cannot_be_had_is_refused_at_once_and_trims_nothing) {
         EXPECT_EQ(errno, ENOMEM);
     }
     lanes_free(kept);
+    EXPECT_EQ(stats::value(stats::page->trims), trims) << "it walked the heap";
+    EXPECT_FALSE(ground::scarce()) << "and took it for a sign of little address space";
 }
 
 TEST(mapped_blobs, threads_share_the_table) {
