@@ -65,7 +65,9 @@ int exhaust_and_recover(std::size_t limit) {
     std::size_t blobs = allocate_until_null(mib, list);
     free_list_of(list);
     if (blobs == 0) return nothing_at_all;
-    if (limit > 0 && blobs * mib < room / 4 * 3) {
+    // Address space is mapped by regions of 2 MiB, which shows under the smallest limit only.
+    std::size_t share = limit < 256 * mib ? 90 : 95;
+    if (limit > 0 && blobs * mib < room / 100 * share) {
         std::fprintf(stderr, "%zu MiB of %zu MiB could be used\n", blobs, room / mib);
         return too_little;
     }
