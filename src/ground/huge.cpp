@@ -18,20 +18,23 @@ bool is_fresh(std::uint32_t region) {
     return first != 0 && free_small.next_clear(first, end) == end && dirty_slices.next_set(first, end) == end;
 }
 
+void move_free(std::uint32_t region, base::run_index& from, base::run_index& to) {
+    slice_index end = start_of(region + 1);
+    for (slice_index first = from.next_set(start_of(region), end); first < end; first = from.next_set(first, end)) {
+        slice_index stop = from.next_clear(first, end);
+        from.clear(first, stop - first);
+        to.set(first, stop - first);
+        first = stop;
+    }
+}
+
 // The free slices of the regions change their index with them.
 void set_huge(std::uint32_t region, std::uint32_t n) {
     for (std::uint32_t end = region + n; region < end; ++region) {
         if (huge_map.test(region)) continue;
         huge_map.set(region, 1);
         stats::count(stats::page->huge_bytes, region_bytes);
-        for (slice_index s = start_of(region), stop = start_of(region + 1); s < stop; ++s) {
-            s = free_small.next_set(s, stop);
-            if (s == stop) break;
-            slice_index run_end = free_small.next_clear(s, stop);
-            free_small.clear(s, run_end - s);
-            free_huge.set(s, run_end - s);
-            s = run_end;
-        }
+        move_free(region, free_small, free_huge);
     }
 }
 
@@ -40,14 +43,7 @@ void clear_huge(std::uint32_t region, std::uint32_t n) {
         if (!huge_map.test(region)) continue;
         huge_map.clear(region, 1);
         stats::uncount(stats::page->huge_bytes, region_bytes);
-        for (slice_index s = start_of(region), stop = start_of(region + 1); s < stop; ++s) {
-            s = free_huge.next_set(s, stop);
-            if (s == stop) break;
-            slice_index run_end = free_huge.next_clear(s, stop);
-            free_huge.clear(s, run_end - s);
-            free_small.set(s, run_end - s);
-            s = run_end;
-        }
+        move_free(region, free_huge, free_small);
     }
 }
 
