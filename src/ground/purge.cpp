@@ -149,7 +149,10 @@ bool purge_run(slice_run run, std::uint32_t& purged) {
     }
     if (!given) {
         add_free(run.first, run.end - run.first);
-        dirty_slices.set(run.first, run.end - run.first);
+        // Not those that were clean and joined the run: a slice in use must never be left marked as dirty.
+        for (slice_index s = run.first; s < run.end; ++s) {
+            if (record_of(s)->backed > 0) dirty_slices.set(s, 1);
+        }
         state.dirty_pages += pages;
         return false;
     }
