@@ -3,10 +3,10 @@
 
 #include <cstdio>
 #include <cstdlib>
-#include <source_location>
 
-inline void expect(bool holds, const char* what, std::source_location here = std::source_location::current()) {
+// The place is the caller's. (std::source_location is missing where clang 14 meets the library of GCC 12.)
+inline void expect(bool holds, const char* what, const char* file = __builtin_FILE(), int line = __builtin_LINE()) {
     if (holds) return;
-    std::fprintf(stderr, "%s:%u: does not hold: %s\n", here.file_name(), here.line(), what);
+    std::fprintf(stderr, "%s:%d: does not hold: %s\n", file, line, what);
     std::exit(1);
 }

@@ -315,13 +315,14 @@ TEST(bad_alloc, says_why_there_is_no_block) {
     owned_highway moved_to;  // before the frame, which may not outlive it
     frame scratch(owned);
     constexpr std::size_t huge = std::size_t{1} << 62;
-    volatile std::size_t largest = ~std::size_t{0};  // or the compiler warns
+    volatile std::size_t largest = ~std::size_t{0};  // volatile, or the compiler warns
+    volatile std::size_t huge_alignment = huge;
     for (std::pmr::memory_resource* r :
          {static_cast<std::pmr::memory_resource*>(&of_owned), static_cast<std::pmr::memory_resource*>(&of_shared),
           static_cast<std::pmr::memory_resource*>(&scratch)}) {
         EXPECT_EQ(refused_by([&] { (void)r->allocate(huge); }), errc::size_out_of_range);
         EXPECT_EQ(refused_by([&] { (void)r->allocate(largest); }), errc::size_out_of_range);
-        EXPECT_EQ(refused_by([&] { (void)r->allocate(16, huge); }), errc::bad_alignment);
+        EXPECT_EQ(refused_by([&] { (void)r->allocate(16, huge_alignment); }), errc::bad_alignment);
         // And the next request is served.
         void* at = r->allocate(1000);
         EXPECT_TRUE(marked(at, 1000, 1).whole());
