@@ -14,7 +14,7 @@ SKIPPED = {"SKIP"}
 def main() -> int:
     passed, failed = 0, int(sys.argv[1])
     for path in sys.argv[2:]:
-        folder = path.split(os.sep)[0]
+        folder, log = path.split(os.sep)[0], os.path.splitext(os.path.basename(path))[0]
         names = {"failed": [], "skipped": []}
         good = 0
         try:
@@ -31,12 +31,12 @@ def main() -> int:
                 names["failed"].append(f"{result['name']} ({result['result'].lower()})")
         passed += good
         failed += len(names["failed"])
-        print(f"{folder}: {good} passed, {len(names['failed'])} failed, {len(names['skipped'])} skipped")
+        print(f"{folder}{'' if log == 'testlog' else ', ' + log}: {good} passed, {len(names['failed'])} failed, {len(names['skipped'])} skipped")
         for kind, which in names.items():
             for name in which:
                 print(f"  {kind}: {name}")
         if names["failed"]:
-            print(f"  full output: {os.path.join(os.path.dirname(path), 'testlog.txt')}")
+            print(f"  full output: {os.path.splitext(path)[0]}.txt")
     print(f"{passed} passed, {failed} failed")
     return 0 if failed == 0 and passed > 0 else 1
 
