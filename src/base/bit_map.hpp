@@ -22,31 +22,11 @@ class bit_map {
         for_words(first, n, [this](std::uint32_t w, std::uint64_t mask) { words_[w] &= ~mask; });
     }
 
-    // How many of the n bits from `first` are set.
-    std::uint32_t count(std::uint32_t first, std::uint32_t n) const {
-        std::uint32_t total = 0;
-        for_words(first, n, [&](std::uint32_t w, std::uint64_t mask) {
-            total += static_cast<std::uint32_t>(std::popcount(words_[w] & mask));
-        });
-        return total;
-    }
-
     // The first set bit in [from, end), or end.
     std::uint32_t next_set(std::uint32_t from, std::uint32_t end = bits) const { return scan(from, end, 0); }
     // The first clear bit in [from, end), or end.
     std::uint32_t next_clear(std::uint32_t from, std::uint32_t end = bits) const {
         return scan(from, end, ~std::uint64_t{0});
-    }
-
-    // The highest set bit below `end`, plus one; 0 when there is none.
-    std::uint32_t last_set(std::uint32_t end = bits) const {
-        std::uint32_t w = end / 64;
-        std::uint64_t word = end % 64 == 0 ? 0 : words_[w] & ((std::uint64_t{1} << end % 64) - 1);
-        while (word == 0) {
-            if (w == 0) return 0;
-            word = words_[--w];
-        }
-        return w * 64 + static_cast<std::uint32_t>(std::bit_width(word));
     }
 
   private:

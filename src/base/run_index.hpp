@@ -54,7 +54,6 @@ class run_index {
         end_ = end;
         while (height_ < levels - 1 && end > bits_on(height_)) recompute(++height_, 0);
     }
-    std::uint32_t covered() const { return end_; }
 
     bool test(std::uint32_t i) const { return word(i / word_bits) >> (i % word_bits) & 1; }
     void set(std::uint32_t first, std::uint32_t n) {

@@ -63,10 +63,6 @@ mapped map_at(void* at, std::size_t bytes) {
 
 bool unmap(void* at, std::size_t bytes) { return !failed(call(SYS_munmap, address(at), static_cast<long>(bytes))); }
 
-bool commit(void* at, std::size_t bytes) {
-    return !failed(call(SYS_mprotect, address(at), static_cast<long>(bytes), PROT_READ | PROT_WRITE));
-}
-
 bool purge(void* at, std::size_t bytes) {
     return !failed(call(SYS_madvise, address(at), static_cast<long>(bytes), MADV_DONTNEED));
 }

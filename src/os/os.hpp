@@ -33,9 +33,6 @@ enum class mapped : std::uint8_t {
 };
 mapped map_at(void* at, std::size_t bytes);
 
-// Makes reserved pages readable and writable. False when the system has no memory to promise.
-bool commit(void* at, std::size_t bytes);
-
 // Gives the memory behind the pages back; they read as zero afterwards. False if the system refuses.
 bool purge(void* at, std::size_t bytes);
 

@@ -142,7 +142,7 @@ class Guide(unittest.TestCase):
         self.assertEqual(list(design_problems(text)), [])
 
     def test_a_design_that_names_what_is_gone_is_found_out(self):
-        self.assertEqual(list(design_problems("`src/heap/gone.cpp`, `src/os/os.cpp`: `commit()`, `take()`; `gone_function()`")),
+        self.assertEqual(list(design_problems("`src/heap/gone.cpp`, `src/os/os.cpp`: `map_at()`, `take()`; `gone_function()`")),
                          ["no file src/heap/gone.cpp", "no take() in src/os/os.cpp", "no function gone_function()"])
 
     def test_readme_leads_to_the_design(self):
